@@ -1,0 +1,376 @@
+/**
+ * The mission actor: one objective, followed from `queued` to its end by the contract's table of events.
+ *
+ * `Kept` is the form in which events are kept: their JSON text on worker threads (compact, and cheap to send on), the
+ * objects themselves in the calling thread.
+ */
+import type { Behaviour, Context, Ref } from '../src/actor/index.js';
+import {
+  type ContractEvent,
+  type EventEnvelope,
+  isTerminal,
+  type MissionEventName,
+  type MissionState,
+  nextState,
+  type OperatorAction,
+  operatorEvents,
+} from '../src/contract/index.js';
+import { type ConnectionMessage, isSampled, type Report } from './messages.js';
+
+/** How many of its newest events a mission keeps. */
+const RECENT_EVENTS = 50;
+
+/** An event about a mission. */
+export type MissionEvent = Extract<ContractEvent, { event: MissionEventName }>;
+
+/** A mission as it is shown: with `Kept` an object, this is the published `MissionRecord`. */
+export interface MissionView<Kept> {
+  missionId: string;
+  executorId: string;
+  state: MissionState;
+  createdAt: string;
+  updatedAt: string;
+  completedAt?: string;
+  /** The newest 50, oldest first. */
+  recentEvents: Kept[];
+  ptySessionRef?: string;
+  exitCode?: number;
+  error?: string;
+}
+
+/** What a mission that is not over starts from: a new one, or one started again from what the directory knew of it. */
+export interface MissionStart {
+  readonly missionId: string;
+  readonly executorId: string;
+  readonly state: MissionState;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+/** Why an operator's wish was not granted. */
+export type Refusal =
+  | 'mission_not_found'
+  | 'mission_terminal'
+  | 'invalid_transition'
+  | 'hitl_not_pending'
+  | 'hitl_expired'
+  | 'executor_not_connected';
+
+export type Outcome =
+  | { readonly ok: true; readonly state: MissionState }
+  | { readonly ok: false; readonly error: Refusal };
+
+/** The states an operator of the published class can ask for. */
+export type OperatorTarget = 'paused' | 'running' | 'aborted';
+
+/** Messages that come by way of the mission's executor, which finds the mission by `missionId`. */
+export type MissionRequest<Kept> =
+  /** Shows the mission. */
+  | { readonly type: 'look'; readonly missionId: string; readonly replyTo: Ref<MissionView<Kept> | undefined> }
+  /** The executor took the dispatch. */
+  | { readonly type: 'assigned'; readonly missionId: string }
+  | { readonly type: 'fail'; readonly missionId: string; readonly error: string }
+  /** Sets the state and tells the executor nothing: whoever asks does that. */
+  | {
+      readonly type: 'transition';
+      readonly missionId: string;
+      readonly target: OperatorTarget;
+      readonly replyTo: Ref<Outcome>;
+    }
+  /** An operator's pause, resume or abort: tells the executor, and takes effect. */
+  | {
+      readonly type: 'operate';
+      readonly missionId: string;
+      readonly action: OperatorAction;
+      readonly replyTo: Ref<Outcome>;
+    }
+  /** An operator's answer to an open question. */
+  | {
+      readonly type: 'respond';
+      readonly missionId: string;
+      readonly hitlId: string;
+      readonly response: string;
+      readonly replyTo: Ref<Outcome>;
+    };
+
+export type MissionMessage<Kept> =
+  | { readonly type: 'event'; readonly event: MissionEvent; readonly kept: Kept }
+  | { readonly type: 'request'; readonly request: MissionRequest<Kept>; readonly connection: Connection }
+  /** The executor listed it in a resync, at `ts`. */
+  | { readonly type: 'listed'; readonly ts: string; readonly connection: Connection }
+  /** Its executor left; `suspended` if that can resume, else the mission fails. */
+  | { readonly type: 'executor-left'; readonly resumable: boolean }
+  | { readonly type: 'question-expired'; readonly hitlId: string };
+
+/** The executor's open connection, if it has one. */
+type Connection = Ref<ConnectionMessage> | undefined;
+
+interface Mission<Kept> {
+  readonly view: MissionView<Kept>;
+  readonly reports: Ref<Report>;
+  /** The open human question. */
+  question: { readonly hitlId: string; readonly cancelTimer: () => void } | undefined;
+  /** The question whose time ran out. */
+  expired: string | undefined;
+  checkpointId: string | undefined;
+  /** Events that came after its end. */
+  late: number;
+}
+
+type MissionContext<Kept> = Context<MissionMessage<Kept>>;
+
+export function missionActor<Kept>(): Behaviour<
+  MissionMessage<Kept>,
+  Mission<Kept>,
+  { readonly start: MissionStart; readonly reports: Ref<Report> }
+> {
+  return {
+    name: 'mission',
+    start: ({ start, reports }) => ({
+      // A copy: in the calling thread, the start is the directory's own entry.
+      view: { ...start, recentEvents: [] },
+      reports,
+      question: undefined,
+      expired: undefined,
+      checkpointId: undefined,
+      late: 0,
+    }),
+    receive(mission, message, context) {
+      switch (message.type) {
+        case 'event':
+          onEvent(mission, message.event, message.kept, context);
+          break;
+        case 'request':
+          onRequest(mission, message.request, message.connection, context);
+          break;
+        case 'listed':
+          onListed(mission, message.ts, message.connection, context);
+          break;
+        case 'executor-left':
+          if (message.resumable) enter(mission, 'suspended', timestamp(context), context);
+          else fail(mission, 'executor_deregistered', context);
+          break;
+        case 'question-expired':
+          if (mission.question?.hitlId !== message.hitlId) break;
+          mission.expired = message.hitlId;
+          fail(mission, 'hitl_expired', context);
+      }
+      return mission;
+    },
+  };
+}
+
+const timestamp = (context: { now(): number }): string => new Date(context.now()).toISOString();
+
+/** Moves the mission to a state, at `ts`, and reports it. Nothing moves a mission that is over. */
+function enter<Kept>(mission: Mission<Kept>, state: MissionState, ts: string, context: MissionContext<Kept>): void {
+  const { view } = mission;
+  const prevState = view.state;
+  if (isTerminal(prevState)) return;
+  view.updatedAt = ts;
+  if (state === prevState) return;
+  view.state = state;
+  if (isTerminal(state)) view.completedAt = ts;
+  // A question survives a pause; a mission that runs, or is over, waits for no answer.
+  if (state === 'running' || isTerminal(state)) closeQuestion(mission);
+  const { missionId, executorId } = view;
+  context.tell(mission.reports, { type: 'state', missionId, executorId, state, prevState, at: ts });
+}
+
+function fail<Kept>(mission: Mission<Kept>, error: string, context: MissionContext<Kept>): void {
+  if (isTerminal(mission.view.state)) return;
+  mission.view.error = error;
+  enter(mission, 'failed', timestamp(context), context);
+}
+
+function closeQuestion<Kept>(mission: Mission<Kept>): void {
+  mission.question?.cancelTimer();
+  mission.question = undefined;
+}
+
+// What the executor says.
+
+function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, context: MissionContext<Kept>): void {
+  const { view } = mission;
+  const { missionId, executorId } = view;
+  if (isTerminal(view.state)) {
+    if (isSampled(++mission.late))
+      context.tell(mission.reports, { type: 'late', missionId, executorId, event: event.event, count: mission.late });
+    return;
+  }
+  view.recentEvents.push(kept);
+  if (view.recentEvents.length > RECENT_EVENTS) view.recentEvents.shift();
+  const state = nextState(event.event, view.state) ?? view.state;
+  // Before `enter`, whose reports are to find the mission complete.
+  note(mission, event, context);
+  enter(mission, state, event.ts, context);
+}
+
+/** Takes from an event what it says beside the state. */
+function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: MissionContext<Kept>): void {
+  const { view } = mission;
+  switch (event.event) {
+    case 'mission.started':
+      if (event.data.pty_session_id !== undefined) view.ptySessionRef = event.data.pty_session_id;
+      break;
+    case 'mission.hitl_required':
+      openQuestion(mission, event.data.hitl_id, event.data.expires_at, context);
+      break;
+    case 'mission.hitl_responded':
+      if (mission.question?.hitlId === event.data.hitl_id) closeQuestion(mission);
+      break;
+    case 'mission.suspended':
+      mission.checkpointId = event.data.checkpoint_id;
+      break;
+    case 'mission.reconnected':
+      if (mission.checkpointId !== undefined && mission.checkpointId !== event.data.checkpoint_id) {
+        const { missionId, executorId } = view;
+        const detail = `reconnected at checkpoint ${event.data.checkpoint_id}, was suspended at ${mission.checkpointId}`;
+        context.tell(mission.reports, { type: 'warning', missionId, executorId, detail });
+      }
+      break;
+    case 'mission.completed':
+      if (event.data.exit_code !== undefined) view.exitCode = event.data.exit_code;
+      break;
+    case 'mission.failed':
+      view.error = event.data.error ?? event.data.reason;
+      if (event.data.exit_code !== undefined) view.exitCode = event.data.exit_code;
+  }
+}
+
+function openQuestion<Kept>(
+  mission: Mission<Kept>,
+  hitlId: string,
+  expiresAt: string | undefined,
+  context: MissionContext<Kept>,
+): void {
+  closeQuestion(mission);
+  // A valid time is not always one that Date knows (leap seconds): such a question does not expire.
+  const expires = expiresAt === undefined ? Number.NaN : Date.parse(expiresAt);
+  const cancelTimer = Number.isNaN(expires)
+    ? () => undefined
+    : context.after(Math.max(0, expires - context.now()), { type: 'question-expired', hitlId });
+  mission.question = { hitlId, cancelTimer };
+}
+
+function onListed<Kept>(
+  mission: Mission<Kept>,
+  ts: string,
+  connection: Connection,
+  context: MissionContext<Kept>,
+): void {
+  const before = mission.view.state;
+  if (before === 'aborted')
+    push(mission, connection, 'mission.aborted', { state: 'aborted', aborted_by: 'operator' }, context);
+  if (isTerminal(before)) return;
+  enter(mission, 'running', ts, context);
+  if (before === 'suspended')
+    push(mission, connection, 'mission.resumed', { state: 'running', resumed_from: 'suspended' }, context);
+}
+
+// What operators want.
+
+function onRequest<Kept>(
+  mission: Mission<Kept>,
+  request: MissionRequest<Kept>,
+  connection: Connection,
+  context: MissionContext<Kept>,
+): void {
+  const { view } = mission;
+  switch (request.type) {
+    case 'look':
+      context.tell(request.replyTo, view);
+      break;
+    case 'assigned':
+      if (view.state === 'queued') enter(mission, 'assigned', timestamp(context), context);
+      break;
+    case 'fail':
+      fail(mission, request.error, context);
+      break;
+    case 'transition':
+      if (isTerminal(view.state)) refuse(request.replyTo, 'mission_terminal', context);
+      else grant(mission, request.replyTo, request.target, context);
+      break;
+    case 'operate':
+      operate(mission, request.action, request.replyTo, connection, context);
+      break;
+    case 'respond':
+      respond(mission, request, connection, context);
+  }
+}
+
+function operate<Kept>(
+  mission: Mission<Kept>,
+  action: OperatorAction,
+  replyTo: Ref<Outcome>,
+  connection: Connection,
+  context: MissionContext<Kept>,
+): void {
+  const event = operatorEvents[action];
+  const from = mission.view.state;
+  const target = nextState(event, from);
+  if (isTerminal(from)) refuse(replyTo, 'mission_terminal', context);
+  else if (target === undefined) refuse(replyTo, 'invalid_transition', context);
+  else {
+    const pushed = push(mission, connection, event, dataOf(action, from), context);
+    // An abort of a mission whose executor is away takes effect all the same: the executor is told when it resyncs.
+    if (pushed || action === 'abort') grant(mission, replyTo, target, context);
+    else refuse(replyTo, 'executor_not_connected', context);
+  }
+}
+
+function dataOf(action: OperatorAction, from: MissionState): Record<string, unknown> {
+  switch (action) {
+    case 'pause':
+      return { state: 'paused' };
+    case 'resume':
+      return { state: 'running', ...((from === 'paused' || from === 'suspended') && { resumed_from: from }) };
+    case 'abort':
+      return { state: 'aborted', aborted_by: 'operator' };
+  }
+}
+
+function respond<Kept>(
+  mission: Mission<Kept>,
+  { hitlId, response, replyTo }: Extract<MissionRequest<Kept>, { type: 'respond' }>,
+  connection: Connection,
+  context: MissionContext<Kept>,
+): void {
+  const { view } = mission;
+  const data = { hitl_id: hitlId, response, responded_at: timestamp(context) };
+  if (mission.expired === hitlId) refuse(replyTo, 'hitl_expired', context);
+  else if (mission.question?.hitlId !== hitlId) refuse(replyTo, 'hitl_not_pending', context);
+  else if (!push(mission, connection, 'mission.hitl_responded', data, context))
+    refuse(replyTo, 'executor_not_connected', context);
+  else {
+    closeQuestion(mission);
+    grant(mission, replyTo, view.state === 'hitl-required' ? 'running' : view.state, context);
+  }
+}
+
+function grant<Kept>(
+  mission: Mission<Kept>,
+  replyTo: Ref<Outcome>,
+  state: MissionState,
+  context: MissionContext<Kept>,
+): void {
+  enter(mission, state, timestamp(context), context);
+  context.tell(replyTo, { ok: true, state });
+}
+
+const refuse = <Kept>(replyTo: Ref<Outcome>, error: Refusal, context: MissionContext<Kept>): boolean =>
+  context.tell(replyTo, { ok: false, error });
+
+/** Sends the executor an event about the mission. @returns whether an open connection took it */
+function push<Kept>(
+  { view }: Mission<Kept>,
+  connection: Connection,
+  event: MissionEventName,
+  data: Record<string, unknown>,
+  context: MissionContext<Kept>,
+): boolean {
+  if (connection === undefined) return false;
+  const { missionId: mission_id, executorId: executor_id } = view;
+  const envelope: EventEnvelope = { event, executor_id, mission_id, ts: timestamp(context), data };
+  return context.tell(connection, { type: 'push', text: JSON.stringify(envelope) });
+}

@@ -1,0 +1,75 @@
+/** A server under measurement, in a process of its own on a free port. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { portOf } from './executors.js';
+
+/** A server that answers. */
+export interface ServerProcess {
+  pid: number;
+  url: URL;
+  /** Asks it to end, and resolves when it has; after 10 s it is killed. */
+  stop(): Promise<void>;
+}
+
+const startTimeLimit = 20_000;
+const stopTimeLimit = 10_000;
+
+/**
+ * Starts `node ...args` with `--port` added, and waits until its /healthz answers 200.
+ *
+ * @param env in addition to this process's own
+ * @throws where it ends or stays silent, with the last of what it printed
+ */
+export async function startServer(args: string[], env: Record<string, string>): Promise<ServerProcess> {
+  const port = await freePort();
+  const url = new URL(`http://127.0.0.1:${port}`);
+  const child = spawn(process.execPath, [...args, '--port', String(port)], { env: { ...process.env, ...env } });
+  let output = '';
+  const keep = (chunk: Buffer) => {
+    output = (output + chunk).slice(-2000);
+  };
+  child.stdout.on('data', keep);
+  child.stderr.on('data', keep);
+  const exited = once(child, 'exit');
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  const running = () => child.exitCode === null && child.signalCode === null;
+  const stop = async () => {
+    const timer = setTimeout(kill, stopTimeLimit);
+    if (running()) child.kill('SIGTERM');
+    await exited;
+    clearTimeout(timer);
+    process.removeListener('exit', kill);
+  };
+
+  const deadline = Date.now() + startTimeLimit;
+  while (!(await isHealthy(url))) {
+    if (running() && Date.now() < deadline) await delay(20);
+    else {
+      await stop();
+      throw new Error(`${args.join(' ')} does not answer on /healthz. It printed: ${output.trim() || 'nothing'}`);
+    }
+  }
+  return { pid: child.pid ?? 0, url, stop };
+}
+
+async function isHealthy(url: URL): Promise<boolean> {
+  try {
+    const reply = await fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(1000) });
+    await reply.arrayBuffer();
+    return reply.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const port = portOf(server.address());
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -1,0 +1,460 @@
+/**
+ * A host: the actors of one thread, and the loop that runs them.
+ *
+ * It is the same on every thread: on the calling thread it is used as it is, synchronous and deterministic; on a worker
+ * thread `worker.ts` puts a lane in front of it. An actor takes one message at a time; ready actors take turns.
+ */
+import type { AnyBehaviour, Behaviour, Ended, EndReason, SpawnOptions, StopMode } from './behaviour.js';
+import { Asked, Cell, DRAINED, EndedSignal, Envelope, Escalated, isMessage } from './cell.js';
+import type { Clock } from './clock.js';
+import { type DeadLetterReason, describeError, type SystemEvent } from './events.js';
+import { type AnyRef, asRef, formatRef, type Ref, threadOf } from './ref.js';
+import { Ring } from './ring.js';
+import type { ActorSignal } from './signals.js';
+import { type Decision, defaultSupervision, FailureCount, type Supervision } from './supervision.js';
+import { type Addressee, AddressTable } from './table.js';
+
+/** Messages one actor takes before the next one has its turn. */
+const QUANTUM = 128;
+/** Messages a thread takes before its event loop has a turn. */
+const SLICE = 20_000;
+/** Emptied mailboxes that are kept for reuse. */
+const SPARE_RINGS = 1_024;
+
+export interface HostOptions {
+  readonly thread: number;
+  /** First address to give out, an even number. */
+  readonly firstAddress: number;
+  /** Told below which number addresses may be given out from now on. */
+  readonly reserveAddresses?: (below: number) => void;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly observe: (event: SystemEvent) => void;
+  /** Sends to an actor on another thread; false if it can't. */
+  readonly sendAway: (ref: number, message: unknown) => boolean;
+  readonly signalAway: (ref: AnyRef, signal: ActorSignal) => void;
+  /** `turn`: ready actors run by themselves, soon. `manual`: only `run` runs them. */
+  readonly schedule: 'turn' | 'manual';
+  /** Called after each run. */
+  readonly onRun?: () => void;
+  /** True while something waits outside, to be let in. */
+  readonly waiting?: () => boolean;
+}
+
+export interface HostStats {
+  readonly actors: number;
+  /** Messages taken since the start. */
+  readonly processed: number;
+  readonly deadLetters: number;
+}
+
+export class Host {
+  readonly thread: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Messages that wait in mailboxes. */
+  backlog = 0;
+  /** Messages taken since the start. */
+  processed = 0;
+  readonly #options: HostOptions;
+  readonly #table: AddressTable<Addressee>;
+  readonly #ready = new Ring<Cell>(64);
+  readonly #spareRings: Ring<unknown>[] = [];
+  readonly #settling: (() => void)[] = [];
+  #running = false;
+  #scheduled = false;
+  #actors = 0;
+  #deadLetters = 0;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.thread = options.thread;
+    this.clock = options.clock;
+    this.random = options.random;
+    this.#table = new AddressTable(options.firstAddress, options.reserveAddresses);
+  }
+
+  get stats(): HostStats {
+    return { actors: this.#actors, processed: this.processed, deadLetters: this.#deadLetters };
+  }
+
+  /** True if no actor has anything to do at this moment. */
+  get idle(): boolean {
+    return this.#ready.length === 0;
+  }
+
+  /** True inside an actor. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  // Talking to actors.
+
+  tell(ref: number, message: unknown): boolean {
+    const addressee = this.#table.get(ref);
+    if (addressee !== undefined) return addressee.accept(message);
+    if (threadOf(ref) !== this.thread) return this.#options.sendAway(ref, message);
+    this.deadLetter(ref, 'no-such-actor', message);
+    return false;
+  }
+
+  /** Tells an actor of this thread something whose sender waits at `replyTo`: for the answer, or why there is none. */
+  ask(ref: number, message: unknown, replyTo: number): void {
+    const asked = new Asked(message, replyTo);
+    const cell = this.find(ref);
+    if (cell) cell.accept(asked);
+    else this.deadLetter(ref, 'no-such-actor', asked);
+  }
+
+  /** Tells whoever waits for an answer at an address, wherever it is, that there will be none. */
+  unanswered(replyTo: number, reason: string): void {
+    if (threadOf(replyTo) !== this.thread) this.#options.signalAway(asRef(replyTo), { kind: 'unanswered', reason });
+    else this.#table.get(replyTo)?.unanswered?.(reason);
+  }
+
+  spawn<Message, State, Args>(
+    behaviour: Behaviour<Message, State, Args>,
+    args: Args,
+    options: SpawnOptions = {},
+    parent?: Cell,
+  ): Ref<Message> {
+    const cell = this.addCell(this.#table.free(), behaviour, args, options, parent);
+    this.start(cell);
+    return asRef(cell.ref);
+  }
+
+  /** Puts an actor at an address, not started yet. */
+  addCell(ref: number, behaviour: AnyBehaviour, args: unknown, options: SpawnOptions, parent?: Cell): Cell {
+    const cell = new Cell(this, ref, behaviour, args, parent, options.supervision);
+    this.#table.add(cell);
+    this.#actors++;
+    return cell;
+  }
+
+  start(cell: Cell): void {
+    if (cell.status !== 'waiting') return;
+    try {
+      cell.state = cell.behaviour.start(cell.args, cell);
+    } catch (error) {
+      this.fail(cell, error);
+      return;
+    }
+    // It may have stopped itself.
+    if (this.find(cell.ref) === undefined) return;
+    cell.started = true;
+    this.#begin(cell);
+  }
+
+  /** Gives something that is not an actor (a question) an address of its own. */
+  enrol<T extends Addressee>(make: (ref: number) => T): T {
+    const addressee = make(this.#table.free());
+    this.#table.add(addressee);
+    return addressee;
+  }
+
+  strike(addressee: Addressee): void {
+    this.#table.remove(addressee);
+  }
+
+  /** The actor at this address, on this thread. */
+  find(ref: number): Cell | undefined {
+    const found = this.#table.get(ref);
+    return found instanceof Cell ? found : undefined;
+  }
+
+  /** Every actor of this thread. */
+  *cells(): Generator<Cell> {
+    for (const addressee of this.#table) if (addressee instanceof Cell) yield addressee;
+  }
+
+  stop(ref: AnyRef, mode: StopMode): void {
+    const cell = this.find(ref);
+    if (cell === undefined) {
+      if (threadOf(ref) !== this.thread) this.#options.signalAway(ref, { kind: 'stop', mode });
+    } else if (mode === 'drain' && (cell.status === 'running' || cell.mailbox !== undefined)) cell.enqueue(DRAINED);
+    else this.end(cell, 'stopped');
+  }
+
+  watch(target: AnyRef, watcher: number): void {
+    const cell = this.find(target);
+    if (cell !== undefined) {
+      cell.watchers ??= new Set();
+      cell.watchers.add(watcher);
+    } else if (threadOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'watch', watcher });
+    else this.tellEnded(watcher, { ref: target, reason: 'no-such-actor' });
+  }
+
+  unwatch(target: AnyRef, watcher: number): void {
+    const cell = this.find(target);
+    if (cell !== undefined) cell.watchers?.delete(watcher);
+    else if (threadOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'unwatch', watcher });
+  }
+
+  /** Death watch: tells a watcher, wherever it is, that an actor ended. */
+  tellEnded(watcher: number, ended: Ended): void {
+    if (threadOf(watcher) !== this.thread) {
+      this.#options.signalAway(asRef(watcher), { kind: 'ended', ended });
+      return;
+    }
+    const cell = this.find(watcher);
+    // It may have changed its mind, or have been restarted, while the news was under way.
+    if (cell?.watching?.delete(ended.ref) && cell.behaviour.ended) cell.enqueue(new EndedSignal(ended));
+  }
+
+  /** Does what another thread signalled about an actor of this one. */
+  signal(ref: AnyRef, signal: ActorSignal): void {
+    switch (signal.kind) {
+      case 'stop':
+        this.stop(ref, signal.mode);
+        break;
+      case 'watch':
+        this.watch(ref, signal.watcher);
+        break;
+      case 'unwatch':
+        this.unwatch(ref, signal.watcher);
+        break;
+      case 'ended':
+        this.tellEnded(ref, signal.ended);
+        break;
+      case 'ask':
+        this.ask(ref, signal.message, signal.replyTo);
+        break;
+      case 'unanswered':
+        this.unanswered(ref, signal.reason);
+    }
+  }
+
+  // Running.
+
+  makeReady(cell: Cell): void {
+    cell.queued = true;
+    this.#ready.push(cell);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#running || this.#options.schedule === 'manual') return;
+    this.#scheduled = true;
+    queueMicrotask(this.#runTurn);
+  }
+
+  /**
+   * Runs ready actors until none is left, or until about `slice` messages have been taken.
+   * @returns true if none is left; false inside an actor, where it does nothing
+   */
+  run(slice: number = Number.POSITIVE_INFINITY): boolean {
+    if (this.#running) return false;
+    this.#running = true;
+    const until = this.processed + slice;
+    for (let cell = this.#ready.shift(); cell !== undefined; cell = this.#ready.shift()) {
+      this.#runCell(cell);
+      if (this.processed >= until) break;
+    }
+    this.#running = false;
+    this.#options.onRun?.();
+    this.checkSettled();
+    return this.idle;
+  }
+
+  /** Runs for a slice, and lets the event loop have its turn before the next one. @returns true if none is left to run */
+  runTurn(slice: number = SLICE): boolean {
+    const idle = this.run(slice);
+    if (!idle && !this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#runTurn);
+    }
+    return idle;
+  }
+
+  /** Runs, and resolves once no message is left, in mailboxes or waiting to be let in. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#settling.push(resolve);
+      this.runTurn();
+    });
+  }
+
+  checkSettled(): void {
+    if (this.#settling.length === 0 || this.backlog > 0 || this.#options.waiting?.()) return;
+    for (const resolve of this.#settling.splice(0)) resolve();
+  }
+
+  #runTurn = (): void => {
+    this.#scheduled = false;
+    this.runTurn();
+  };
+
+  #runCell(cell: Cell): void {
+    const mailbox = cell.mailbox;
+    if (mailbox === undefined) {
+      cell.queued = false;
+      return;
+    }
+    for (let taken = 0; taken < QUANTUM && mailbox.length > 0 && cell.status === 'running'; taken++) {
+      const item = mailbox.shift();
+      this.processed++;
+      this.backlog--;
+      try {
+        if (item instanceof Envelope) this.#open(cell, item);
+        else cell.state = cell.behaviour.receive(cell.state, item, cell);
+      } catch (error) {
+        if (item instanceof Asked) this.unanswered(item.replyTo, `${formatRef(cell.ref)} failed on it`);
+        this.fail(cell, error);
+      }
+    }
+    if (cell.status === 'running' && mailbox.length > 0) {
+      this.#ready.push(cell);
+      return;
+    }
+    cell.queued = false;
+    if (mailbox.length === 0 && cell.mailbox === mailbox) {
+      cell.mailbox = undefined;
+      this.#giveRing(mailbox);
+    }
+  }
+
+  #open(cell: Cell, envelope: Envelope): void {
+    if (envelope instanceof Asked) cell.state = cell.behaviour.receive(cell.state, envelope.message, cell);
+    else if (envelope instanceof EndedSignal)
+      cell.state = cell.behaviour.ended ? cell.behaviour.ended(cell.state, envelope.ended, cell) : cell.state;
+    else if (envelope instanceof Escalated) throw envelope.error;
+    else if (envelope === DRAINED) this.end(cell, 'stopped');
+  }
+
+  takeRing(): Ring<unknown> {
+    return this.#spareRings.pop() ?? new Ring<unknown>();
+  }
+
+  #giveRing(ring: Ring<unknown>): void {
+    if (ring.capacity <= 64 && this.#spareRings.length < SPARE_RINGS) this.#spareRings.push(ring);
+  }
+
+  // Failing and ending.
+
+  /** An actor threw: does what its supervision says. */
+  fail(cell: Cell, error: unknown): void {
+    if (cell.status === 'ended') return;
+    const policy = cell.supervision ?? cell.parent?.behaviour.childSupervision ?? defaultSupervision;
+    const decision = this.#decide(cell, policy, error);
+    const text = describeError(error);
+    this.#options.observe({
+      type: 'actor-failed',
+      ref: asRef(cell.ref),
+      name: cell.behaviour.name,
+      error: text,
+      decision,
+    });
+    if (decision === 'stop' || decision === 'escalate') {
+      this.end(cell, 'failed', text);
+      // In the parent's own turn: it may be in the middle of one, starting this very child.
+      if (decision === 'escalate' && cell.parent?.status !== 'ended') cell.parent?.enqueueFirst(new Escalated(error));
+      return;
+    }
+    cell.failures ??= new FailureCount();
+    const wait = cell.failures.note(this.clock.now(), policy);
+    if (wait === undefined) {
+      this.#options.observe({ type: 'actor-given-up', ref: asRef(cell.ref), name: cell.behaviour.name, error: text });
+      this.end(cell, 'failed', text);
+    } else if (decision === 'restart' || !cell.started) this.#restart(cell, wait);
+  }
+
+  #decide(cell: Cell, policy: Supervision, error: unknown): Decision {
+    const decide = policy.decide ?? defaultSupervision.decide;
+    if (typeof decide !== 'function') return decide;
+    try {
+      return decide(error, asRef(cell.ref));
+    } catch {
+      return 'escalate';
+    }
+  }
+
+  #restart(cell: Cell, wait: number): void {
+    cell.status = 'waiting';
+    if (cell.started) this.#lastWords(cell, 'failed');
+    this.#clear(cell);
+    cell.dropNews();
+    cell.started = false;
+    cell.state = undefined;
+    const cancel = this.clock.after(wait, () => {
+      cell.timers?.delete(cancel);
+      this.start(cell);
+    });
+    cell.timers = new Set([cancel]);
+  }
+
+  #begin(cell: Cell): void {
+    cell.status = 'running';
+    if (cell.mailbox !== undefined && !cell.queued) this.makeReady(cell);
+  }
+
+  /** Ends an actor and, before it, its children. What is left in its mailbox becomes dead letters. */
+  end(cell: Cell, reason: EndReason, error?: string): void {
+    if (cell.status === 'ended') return;
+    cell.status = 'ended';
+    if (cell.started) this.#lastWords(cell, reason);
+    this.#clear(cell);
+    this.#table.remove(cell);
+    this.#actors--;
+    this.#unlink(cell);
+    if (cell.mailbox !== undefined) {
+      this.backlog -= cell.mailbox.length;
+      for (let left = cell.mailbox.length; left > 0; left--) {
+        const item = cell.mailbox.shift();
+        if (isMessage(item)) this.deadLetter(cell.ref, 'actor-ended', item);
+      }
+      cell.mailbox = undefined;
+      this.#schedule();
+    }
+    const parent = cell.parent;
+    // It is told as the parent.
+    parent?.watching?.delete(cell.ref);
+    if (cell.watchers === undefined && (parent === undefined || parent.behaviour.ended === undefined)) return;
+    const ended: Ended = { ref: asRef(cell.ref), reason, ...(error !== undefined && { error }) };
+    if (parent?.behaviour.ended && parent.status !== 'ended') parent.enqueue(new EndedSignal(ended));
+    if (cell.watchers) for (const watcher of cell.watchers) this.tellEnded(watcher, ended);
+  }
+
+  /** Ends every actor of this thread. */
+  endAll(): void {
+    for (const cell of this.cells()) if (cell.parent === undefined) this.end(cell, 'stopped');
+    this.checkSettled();
+  }
+
+  #lastWords(cell: Cell, reason: EndReason): void {
+    try {
+      cell.behaviour.stopped?.(cell.state, reason, cell);
+    } catch (error) {
+      const { name } = cell.behaviour;
+      this.#options.observe({
+        type: 'actor-failed',
+        ref: asRef(cell.ref),
+        name,
+        error: describeError(error),
+        decision: 'stop',
+      });
+    }
+  }
+
+  /** Children, timers and watches do not outlive the actor's state. */
+  #clear(cell: Cell): void {
+    while (cell.firstChild) this.end(cell.firstChild, 'stopped');
+    if (cell.timers) for (const cancel of cell.timers) cancel();
+    cell.timers = undefined;
+    if (cell.watching) for (const target of cell.watching) this.unwatch(asRef(target), cell.ref);
+    cell.watching = undefined;
+  }
+
+  #unlink(cell: Cell): void {
+    if (cell.previousSibling) cell.previousSibling.nextSibling = cell.nextSibling;
+    else if (cell.parent) cell.parent.firstChild = cell.nextSibling;
+    if (cell.nextSibling) cell.nextSibling.previousSibling = cell.previousSibling;
+    cell.nextSibling = undefined;
+    cell.previousSibling = undefined;
+  }
+
+  deadLetter(ref: number, reason: DeadLetterReason, message?: unknown): void {
+    this.#deadLetters++;
+    this.#options.observe({ type: 'dead-letter', ref: asRef(ref), reason });
+    if (message instanceof Asked) this.unanswered(message.replyTo, `${formatRef(ref)}: ${reason}`);
+  }
+}

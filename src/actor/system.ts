@@ -1,0 +1,492 @@
+/**
+ * A system of actors: the calling thread's host and, if asked for, worker threads with a host each.
+ *
+ * @example
+ * const system = createSystem({ threads: 2 });
+ * const ref = system.spawnOnThread<typeof counter>(new URL('./counter.js', import.meta.url), { from: 0 });
+ * system.tell(ref, { add: 1 });
+ * const count = await system.ask(ref, (replyTo: Ref<number>) => ({ get: replyTo }));
+ * await system.close();
+ */
+import type { ResourceLimits } from 'node:worker_threads';
+import { MAX_HIGH_WATER } from '../lane/lane.js';
+import type { Behaviour, EndReason, SpawnOptions, StopMode } from './behaviour.js';
+import { Asked } from './cell.js';
+import { type Clock, realClock, realRandom } from './clock.js';
+import { describeError, logToStandardError, type SystemEvent } from './events.js';
+import { Host, type HostStats } from './host.js';
+import { Inlet } from './inlet.js';
+import { AskError, type AskOptions, DEFAULT_ASK_TIMEOUT, Question } from './question.js';
+import { type AnyRef, asRef, firstAddress, formatRef, type Ref, threadOf } from './ref.js';
+import { type RemoteActor, RemoteActors } from './remote.js';
+import { type ActorSignal, isSignal, type SpawnSignal, SYSTEM_ADDRESS } from './signals.js';
+import type { Supervision } from './supervision.js';
+import { Thread } from './thread.js';
+import type { ActorSnapshot } from './worker.js';
+
+export interface SystemOptions {
+  /** Worker threads, 0 to 255. Default: 0. */
+  readonly threads?: number;
+  /** Bytes under way to or from a thread above which its lane is saturated. Default: 128 KiB. */
+  readonly highWater?: number;
+  /** Limits of each thread; one that exceeds them dies and is replaced. Default: {@link DEFAULT_THREAD_HEAP_MB}. */
+  readonly resourceLimits?: ResourceLimits;
+  /** Default: the real one. Threads always have the real one. */
+  readonly clock?: Clock;
+  /** Numbers from 0 to below 1. Default: from the system's cryptographic source. */
+  readonly random?: () => number;
+  /** Told of failures, dead letters and lost threads. Default: all but dead letters go to standard error, a line each. */
+  readonly observe?: (event: SystemEvent) => void;
+  /**
+   * `turn`: actors run by themselves, soon. `manual`: those of the calling thread wait for `run()`, `askNow()`, `settle()`
+   * or something from a thread. Default: `turn`.
+   */
+  readonly schedule?: 'turn' | 'manual';
+}
+
+export interface SpawnOnThreadOptions<Args> extends SpawnOptions {
+  /** Which thread, 0 to `threads` − 1. Default: each in turn. */
+  readonly thread?: number;
+  /** Makes the args anew when the actor is started again after its thread died. Default: the same args. */
+  readonly restore?: () => Args;
+}
+
+/** The type of the messages a behaviour accepts. */
+export type MessageOf<B> = B extends Behaviour<infer Message, infer _State, infer _Args> ? Message : never;
+/** The type of the args a behaviour starts from. */
+export type ArgsOf<B> = B extends Behaviour<infer _Message, infer _State, infer Args> ? Args : never;
+
+/** How large the heap (its old generation) of a thread may grow by default, in MiB. */
+export const DEFAULT_THREAD_HEAP_MB = 4_096;
+
+const MAX_THREADS = 255;
+/** A thread that dies again within this time, in milliseconds, is replaced after a pause, each twice as long. */
+const CALM = 10_000;
+const LONGEST_PAUSE = 10_000;
+const CLOSE_TIMEOUT = 5_000;
+
+/**
+ * Makes a system. Without threads it starts nothing and need not be closed. With threads it keeps the process alive
+ * until it is closed, as a server does.
+ */
+export const createSystem = (options: SystemOptions = {}): System => new System(options);
+
+export class System {
+  readonly threads: number;
+  readonly #options: SystemOptions;
+  readonly #clock: Clock;
+  readonly #observe: (event: SystemEvent) => void;
+  readonly #host: Host;
+  readonly #workers: { thread: Thread; inlet: Inlet; deaths: number }[] = [];
+  /** Inlets of threads that died, with messages yet to be let in. */
+  readonly #leaving = new Set<Inlet>();
+  readonly #remote: RemoteActors;
+  readonly #questions = new Set<Question<unknown>>();
+  readonly #drainListeners = new Set<(thread: number) => void>();
+  #nextThread = 0;
+  #open = true;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: SystemOptions) {
+    const threads = options.threads ?? 0;
+    if (!Number.isInteger(threads) || threads < 0 || threads > MAX_THREADS)
+      throw new RangeError(`threads must be a whole number from 0 to ${MAX_THREADS}, not ${threads}`);
+    const { highWater, observe = logToStandardError } = options;
+    if (highWater !== undefined && !(Number.isInteger(highWater) && highWater > 0 && highWater <= MAX_HIGH_WATER))
+      throw new RangeError(`highWater must be a whole number from 1 to ${MAX_HIGH_WATER}, not ${highWater}`);
+    this.#options = options;
+    this.threads = threads;
+    this.#clock = options.clock ?? realClock;
+    this.#observe = (event) => {
+      try {
+        observe(event);
+      } catch (error) {
+        process.emitWarning(`an observer threw: ${describeError(error)}`);
+      }
+    };
+    this.#remote = new RemoteActors(threads);
+    this.#host = new Host({
+      thread: 0,
+      firstAddress: 2,
+      clock: this.#clock,
+      random: options.random ?? realRandom,
+      observe: this.#observe,
+      sendAway: (ref, message) => this.#send(ref, message),
+      signalAway: (ref, signal) => this.#signalAway(ref, signal),
+      schedule: options.schedule ?? 'turn',
+      onRun: () => {
+        for (const inlet of this.#leaving) {
+          inlet.pump();
+          if (!inlet.waiting) this.#leaving.delete(inlet);
+        }
+        for (const { inlet } of this.#workers) inlet.pump();
+      },
+      waiting: () => this.#leaving.size > 0 || this.#workers.some(({ inlet }) => inlet.waiting),
+    });
+    for (let index = 1; index <= threads; index++) this.#startThread(index, firstAddress(index) + 2, 0, 0);
+  }
+
+  /** Starts an actor on the calling thread. @throws Error if the system was closed */
+  spawn<Message, State, Args>(
+    behaviour: Behaviour<Message, State, Args>,
+    args: Args,
+    options?: SpawnOptions,
+  ): Ref<Message> {
+    this.#mustBeOpen();
+    return this.#host.spawn(behaviour, args, options);
+  }
+
+  /**
+   * Starts an actor on a worker thread, and again whenever it is lost with its thread, under the same ref.
+   * @param module its default export is the behaviour
+   * @param args must be cloneable
+   * @throws RangeError if there is no such thread; TypeError if `decide` is a function; Error if the system was closed
+   */
+  spawnOnThread<B = Behaviour<unknown, unknown, unknown>>(
+    module: URL,
+    args: ArgsOf<B>,
+    { thread, restore, ...options }: SpawnOnThreadOptions<ArgsOf<B>> = {},
+  ): Ref<MessageOf<B>> {
+    this.#mustBeOpen();
+    if (typeof options.supervision?.decide === 'function')
+      throw new TypeError('a function can not be sent to a thread: give a decision, or supervise from an actor there');
+    const index = thread ?? this.#nextThread++ % Math.max(1, this.threads);
+    const actor = this.#remote.add(index + 1, module, restore ?? (() => args), options);
+    if (actor === undefined) throw new RangeError(`there is no thread ${index}: this system has ${this.threads}`);
+    this.#sendSpawn(actor, args);
+    return asRef(actor.ref);
+  }
+
+  /**
+   * Sends a message and never waits. What crosses to a thread is cloned; a `Uint8Array` (a `Buffer`, too) is copied, and
+   * arrives as a `Uint8Array` that is a view of a larger buffer: copy it again to keep it for long.
+   * @returns false if it certainly will not arrive (it is then a dead letter)
+   */
+  tell<Message>(to: Ref<Message>, message: Message): boolean {
+    return this.#host.tell(to, message);
+  }
+
+  /**
+   * As `tell`, for bytes that the sender has no more use for: many of them, with a buffer to themselves, are not copied
+   * on their way to a thread, and the array is empty afterwards.
+   */
+  transfer(to: Ref<Uint8Array>, bytes: Uint8Array): boolean {
+    const lane = this.#workers[threadOf(to) - 1]?.thread.lane;
+    return lane?.transfer(to, bytes) || this.tell(to, bytes);
+  }
+
+  /**
+   * Asks an actor.
+   * @param message makes the message from the address at which the answer is awaited
+   * @throws AskError `ERR_ASK_TIMEOUT`, `ERR_ASK_UNDELIVERED`; the signal's reason when it is aborted
+   */
+  ask<Message, Answer>(
+    to: Ref<Message>,
+    message: (replyTo: Ref<Answer>) => Message,
+    options: AskOptions = {},
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      options.signal?.throwIfAborted();
+      this.#put(to, message, options, ({ outcome }) => {
+        if (outcome === undefined) return;
+        if ('answer' in outcome) resolve(outcome.answer);
+        else reject(outcome.error);
+      });
+    });
+  }
+
+  /**
+   * Asks an actor and waits for the answer without the event loop: runs the actors of the calling thread until one has
+   * answered, or blocks until the other thread has. The answer must come from the thread that was asked: nothing that
+   * needs the event loop (timers, sockets, another thread) can have a part in it.
+   *
+   * A thread that is still starting is waited for. Under tsx, though, on Node 20, a thread cannot start while the main
+   * thread is blocked (tsx loads modules there), so await something of it first, a `settle()` or `ask`, or compile.
+   * @param timeout milliseconds. Default: 5,000
+   * @throws as `ask`, and Error when it is called from inside an actor
+   */
+  askNow<Message, Answer>(
+    to: Ref<Message>,
+    message: (replyTo: Ref<Answer>) => Message,
+    timeout: number = DEFAULT_ASK_TIMEOUT,
+  ): Answer {
+    if (this.#host.running) throw new Error('askNow can not be called from inside an actor');
+    const question = this.#put(to, message, { timeout }, () => undefined);
+    const until = performance.now() + timeout;
+    const index = threadOf(to);
+    while (question.outcome === undefined) if (!this.#workNow(index, until)) break;
+    if (question.outcome === undefined) question.expire(timeout);
+    const outcome = question.outcome;
+    if (outcome && 'answer' in outcome) return outcome.answer;
+    throw outcome?.error;
+  }
+
+  /** The thread an actor lives on, 0 to `threads` − 1; undefined is the calling thread. */
+  threadOf(ref: AnyRef): number | undefined {
+    const index = threadOf(ref);
+    return index === 0 ? undefined : index - 1;
+  }
+
+  /** Ends an actor: `drain` lets it finish what is in its mailbox first, `now` does not. Default: `drain`. */
+  stop(ref: AnyRef, mode: StopMode = 'drain'): void {
+    this.#host.stop(ref, mode);
+  }
+
+  /** Runs the actors of the calling thread until none has a message left. */
+  run(): void {
+    this.#host.run();
+  }
+
+  /** Sends what was told to actors on threads in this turn of the event loop now, instead of at its end. */
+  flush(): void {
+    for (const { thread } of this.#workers) thread.lane.flush();
+  }
+
+  /** True while a thread (0 to `threads` − 1) is behind by more than the high-water mark: whoever feeds it should pause. */
+  saturated(thread: number): boolean {
+    return this.#workers[thread]?.thread.lane.saturated ?? false;
+  }
+
+  /** Calls back with a thread's number whenever it is no longer saturated. @returns what ends that */
+  onDrain(listener: (thread: number) => void): () => void {
+    this.#drainListeners.add(listener);
+    return () => void this.#drainListeners.delete(listener);
+  }
+
+  /** Blocks until a thread is no longer saturated. @returns false if it still is after `timeout` milliseconds */
+  drainNow(thread: number, timeout: number = DEFAULT_ASK_TIMEOUT): boolean {
+    const until = performance.now() + timeout;
+    while (this.saturated(thread)) if (!this.#workNow(thread + 1, until)) break;
+    return !this.saturated(thread);
+  }
+
+  /**
+   * Blocks until every thread has processed what it was sent, and takes in what came of it.
+   * @throws AskError `ERR_ASK_TIMEOUT` if one has not after `timeout` milliseconds
+   */
+  settleNow(timeout: number = DEFAULT_ASK_TIMEOUT): void {
+    for (const { thread, inlet } of this.#workers) {
+      if (!thread.lane.catchUpNow(timeout))
+        throw new AskError('ERR_ASK_TIMEOUT', `thread ${thread.index - 1} did not catch up within ${timeout} ms`);
+      while (inlet.waiting && !this.#host.running) this.#host.runTurn();
+    }
+  }
+
+  /**
+   * Resolves once every message sent so far, and what came of it, has been processed: also by actors that wait to be
+   * restarted. What is sent meanwhile is waited for, too.
+   */
+  async settle(): Promise<void> {
+    let more = true;
+    while (more && this.#open) {
+      this.flush();
+      await Promise.all([
+        this.#host.settled(),
+        ...this.#workers.map(({ thread }) => thread.call((control) => control.drain())),
+      ]);
+      more = false;
+      // What the threads sent before they answered is here by now.
+      for (const { thread } of this.#workers) while (thread.lane.receiveNow(0)) more = true;
+      more ||= this.#host.backlog > 0 || this.#workers.some(({ thread }) => thread.lane.inFlight > 0);
+    }
+  }
+
+  /** The counts of each host: the calling thread's first. Zeros for a thread that dies before it answers. */
+  async stats(): Promise<readonly HostStats[]> {
+    const none: HostStats = { actors: 0, processed: 0, deadLetters: 0 };
+    const threads = this.#workers.map(async ({ thread }) => (await thread.call((control) => control.stats())) ?? none);
+    return [this.#host.stats, ...(await Promise.all(threads))];
+  }
+
+  /** The actors of one thread (0 to `threads` − 1): for people who look into a running system. */
+  async snapshot(thread: number): Promise<readonly ActorSnapshot[]> {
+    return (await this.#workers[thread]?.thread.call((control) => control.snapshot())) ?? [];
+  }
+
+  /**
+   * Ends every actor and every thread; a thread that does not end within five seconds, by force. Questions that wait for
+   * an answer fail. Nothing of the system keeps the process alive afterwards.
+   */
+  close(): Promise<void> {
+    this.#open = false;
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#host.endAll();
+    await Promise.all(this.#workers.map(({ thread }) => thread.stop(CLOSE_TIMEOUT)));
+    for (const question of this.#questions) question.unanswered('the system was closed');
+  }
+
+  #mustBeOpen(): void {
+    if (!this.#open) throw new Error('the system was closed');
+  }
+
+  /**
+   * Gets on without the event loop: runs what waits on the calling thread, or waits for what a thread sends.
+   * @returns false if that leads nowhere: all is done, or it is `until`
+   */
+  #workNow(index: number, until: number): boolean {
+    const left = until - performance.now();
+    const worker = this.#workers[index - 1];
+    if (worker !== undefined && !(worker.inlet.waiting && left > 0)) {
+      worker.thread.lane.flush();
+      return worker.thread.lane.receiveNow(left);
+    }
+    return left > 0 && (!this.#host.runTurn() || worker !== undefined);
+  }
+
+  #put<Message, Answer>(
+    to: Ref<Message>,
+    message: (replyTo: Ref<Answer>) => Message,
+    options: AskOptions,
+    settled: (question: Question<Answer>) => void,
+  ): Question<Answer> {
+    const question = this.#enrol<Answer>(to, options, settled);
+    const replyTo = question.ref;
+    try {
+      const asked = message(asRef(replyTo));
+      if (threadOf(to) === 0) this.#host.ask(to, asked, replyTo);
+      else if (!this.#workers[threadOf(to) - 1]?.thread.lane.send(-to, { kind: 'ask', message: asked, replyTo }))
+        this.#host.deadLetter(to, this.#open ? 'lane-full' : 'no-such-actor', new Asked(asked, replyTo));
+    } catch (error) {
+      question.fail(error);
+    }
+    return question;
+  }
+
+  #enrol<Answer>(to: number, options: AskOptions, settled: (question: Question<Answer>) => void): Question<Answer> {
+    return this.#host.enrol((ref) => {
+      const question = new Question<Answer>(ref, to, this.#clock, options, () => {
+        this.#host.strike(question);
+        this.#questions.delete(question);
+        settled(question);
+      });
+      this.#questions.add(question);
+      return question;
+    });
+  }
+
+  // Threads.
+
+  #startThread(index: number, first: number, startIn: number, deaths: number): void {
+    const thread = new Thread({
+      index,
+      firstAddress: first,
+      startIn,
+      highWater: this.#options.highWater,
+      resourceLimits: this.#options.resourceLimits ?? { maxOldGenerationSizeMb: DEFAULT_THREAD_HEAP_MB },
+      onBatch: (batch) => inlet.take(batch),
+      onDrain: () => this.#tellDrained(index),
+      onUncloneable: (address, message) => this.#onUncloneable(address, message),
+      onLost: (lost, error) => this.#onLost(lost, error),
+    });
+    const inlet = new Inlet(
+      this.#host,
+      (address, message) => this.#deliver(address, message),
+      (weight) => thread.lane.acknowledge(weight),
+      // The calling thread always takes in what comes: threads hold back on their side, and so none waits for the other.
+      () => false,
+    );
+    this.#workers[index - 1] = { thread, inlet, deaths };
+  }
+
+  #deliver(address: number, message: unknown): void {
+    if (address > 0) this.#host.tell(address, message);
+    else if (!isSignal(message) || message.kind === 'spawn') return;
+    else if (message.kind === 'observed') this.#observe(message.event);
+    else if (address === -SYSTEM_ADDRESS) {
+      if (message.kind === 'ended') this.#remote.forget(message.ended.ref);
+    } else if (threadOf(-address) !== 0) this.#signalAway(asRef(-address), message);
+    else {
+      if (message.kind === 'ended') this.#remote.unwatch(message.ended.ref, -address);
+      this.#host.signal(asRef(-address), message);
+    }
+  }
+
+  #tellDrained(index: number): void {
+    for (const listener of this.#drainListeners) listener(index - 1);
+  }
+
+  #send(address: number, message: unknown, signal?: 'signal'): boolean {
+    const lane = this.#workers[threadOf(address) - 1]?.thread.lane;
+    if (signal ? lane?.send(-address, message, true) : lane?.send(address, message)) return true;
+    this.#host.deadLetter(address, lane && this.#open ? 'lane-full' : 'no-such-actor');
+    return false;
+  }
+
+  #signalAway(ref: AnyRef, signal: ActorSignal): void {
+    if (signal.kind === 'watch') this.#remote.watch(ref, signal.watcher);
+    else if (signal.kind === 'unwatch') this.#remote.unwatch(ref, signal.watcher);
+    else if (signal.kind === 'ended') this.#remote.unwatch(signal.ended.ref, ref);
+    // Should its thread die before the signal arrives, it is not to be started again.
+    else if (signal.kind === 'stop') this.#remote.forget(ref);
+    this.#send(ref, signal, 'signal');
+  }
+
+  #sendSpawn({ ref, module, options }: RemoteActor, args: unknown): void {
+    this.#send(ref, { kind: 'spawn', module, args, options } satisfies SpawnSignal, 'signal');
+  }
+
+  #onUncloneable(address: number, message: unknown): void {
+    const ref = Math.abs(address);
+    this.#host.deadLetter(ref, 'not-cloneable');
+    if (address > 0 || !isSignal(message)) return;
+    if (message.kind === 'ask') this.#host.unanswered(message.replyTo, 'the message can not be cloned');
+    else if (message.kind === 'spawn') this.#giveUp(ref, message.module, 'its args can not be cloned');
+  }
+
+  #giveUp(ref: number, name: string, error: string): void {
+    this.#remote.forget(ref);
+    this.#observe({ type: 'actor-given-up', ref: asRef(ref), name, error });
+    this.#tellWatchers((watched) => watched === ref, 'failed', error);
+  }
+
+  #tellWatchers(of: (watched: number) => boolean, reason: EndReason, error: string): void {
+    for (const [watched, watcher] of this.#remote.watches()) {
+      if (!of(watched)) continue;
+      this.#remote.unwatch(watched, watcher);
+      this.#host.tellEnded(watcher, { ref: asRef(watched), reason, error });
+    }
+  }
+
+  /** A thread died: whoever watched its actors is told, and what was spawned from here starts again on a new thread. */
+  #onLost(lost: Thread, error: string): void {
+    const index = lost.index;
+    const worker = this.#workers[index - 1];
+    const calm = performance.now() - lost.startedAt > CALM;
+    const deaths = calm ? 0 : (worker?.deaths ?? 0);
+    const startIn = deaths === 0 ? 0 : Math.min(LONGEST_PAUSE, 100 * 2 ** (deaths - 1));
+    this.#observe({ type: 'thread-lost', thread: index - 1, error, restartIn: startIn });
+    if (!this.#open) return;
+    if (worker?.inlet.waiting) this.#leaving.add(worker.inlet);
+    this.#startThread(index, lost.freeAddress, startIn, deaths + 1);
+    for (const question of this.#questions)
+      if (threadOf(question.to) === index) question.unanswered(`the thread of ${formatRef(question.to)} died`);
+    for (const [watched, watcher] of this.#remote.watches())
+      if (threadOf(watcher) === index) this.#host.unwatch(asRef(watched), watcher);
+    this.#tellWatchers((watched) => threadOf(watched) === index, 'thread-lost', error);
+    for (const actor of this.#remote.on(index)) this.#restart(actor, error);
+    // Whoever paused because the thread was behind waits for this.
+    this.#tellDrained(index);
+  }
+
+  #restart(actor: RemoteActor, error: string): void {
+    const policy: Supervision = actor.options.supervision ?? {};
+    const decision = policy.decide ?? 'restart';
+    if (decision === 'stop' || decision === 'escalate') this.#remote.forget(actor.ref);
+    else if (actor.failures.note(this.#clock.now(), policy) === undefined) this.#giveUp(actor.ref, actor.module, error);
+    else {
+      try {
+        this.#sendSpawn(actor, actor.args());
+      } catch (reason) {
+        this.#giveUp(actor.ref, actor.module, describeError(reason));
+      }
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/** The options of each command: one row per option, and from the rows what the command is given. */
+import { availableParallelism, homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { decimal, type Environment, type OptionTable, oneOf, type Read, wholeNumber, word } from './flags.js';
+
+/** How much is logged, most first. */
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const maxThreads = 64;
+
+/** What `callboard serve` can be told. */
+export const serveOptions = {
+  port: {
+    ...wholeNumber(0, 65_535),
+    name: 'port',
+    help: 'TCP port to listen on; 0 takes any free one.',
+    fallback: () => 7337,
+  },
+  host: {
+    ...word('address', 'an address or a host name'),
+    name: 'host',
+    help: 'Address to listen on; 0.0.0.0 or :: for every interface.',
+    fallback: () => '127.0.0.1',
+  },
+  threads: {
+    ...wholeNumber(1, maxThreads),
+    name: 'threads',
+    help: 'Worker threads that the actors live on.',
+    fallback: () => Math.min(availableParallelism(), maxThreads),
+    fallbackText: `one per core, ${Math.min(availableParallelism(), maxThreads)} here`,
+  },
+  dataDir: {
+    placeholder: 'folder',
+    expects: 'the path of a folder',
+    parse: (text: string) => (text === '' || text.includes('\0') ? undefined : resolve(text)),
+    name: 'data-dir',
+    help: 'Folder for what outlives a restart. This version keeps nothing there yet, and does not create it.',
+    fallback: defaultDataDir,
+    fallbackText: '$XDG_DATA_HOME/callboard, else ~/.local/share/callboard',
+  },
+  logLevel: {
+    ...oneOf(logLevels),
+    name: 'log-level',
+    help: `How much to log, one of ${logLevels.join(', ')}.`,
+    fallback: () => 'info' as const,
+  },
+} satisfies OptionTable;
+
+/** What `callboard serve` was told. */
+export type ServeSettings = ReturnType<typeof serveSettings>;
+
+/** @param read From `readOptions` with `serveOptions`. */
+export function serveSettings(read: Read) {
+  return {
+    port: read(serveOptions.port),
+    host: read(serveOptions.host),
+    threads: read(serveOptions.threads),
+    dataDir: read(serveOptions.dataDir),
+    logLevel: read(serveOptions.logLevel),
+  };
+}
+
+/** What `callboard simulate` can be told. */
+export const simulateOptions = {
+  url: {
+    placeholder: 'url',
+    expects: 'an http:// or https:// URL without a query',
+    parse: parseUrl,
+    name: 'url',
+    help: 'The Callboard to drive. It must run on this machine: it reaches the simulated executors on loopback ports.',
+    fallback: () => new URL('http://127.0.0.1:7337/'),
+  },
+  executors: {
+    ...wholeNumber(1, 1_000),
+    name: 'executors',
+    help: 'Executors to register and connect.',
+    fallback: () => 2,
+  },
+  missions: {
+    ...wholeNumber(1, 10_000_000),
+    name: 'missions',
+    help: 'Missions to dispatch.',
+    fallback: () => 20,
+  },
+  rate: {
+    ...decimal(0.1, 10_000),
+    name: 'rate',
+    help: 'Missions to dispatch per second, over all executors.',
+    fallback: () => 20,
+  },
+  duration: {
+    ...decimal(0.1, 604_800),
+    name: 'duration',
+    help: 'Seconds to keep dispatching for, instead of a number of missions.',
+    fallback: () => undefined,
+    fallbackText: 'until every mission is dispatched',
+  },
+} satisfies OptionTable;
+
+/** What `callboard simulate` was told. `rate` is in missions per second, `duration` in seconds. */
+export type SimulateSettings = ReturnType<typeof simulateSettings>;
+
+/** @param read From `readOptions` with `simulateOptions`. */
+export function simulateSettings(read: Read) {
+  return {
+    url: read(simulateOptions.url),
+    executors: read(simulateOptions.executors),
+    missions: read(simulateOptions.missions),
+    rate: read(simulateOptions.rate),
+    duration: read<number | undefined>(simulateOptions.duration),
+  };
+}
+
+/** The folder of the XDG base directory specification, which has relative paths ignored. */
+function defaultDataDir(env: Environment): string {
+  const base = env.XDG_DATA_HOME;
+  return base !== undefined && isAbsolute(base)
+    ? join(base, 'callboard')
+    : join(homedir(), '.local', 'share', 'callboard');
+}
+
+/** With a slash at its end, so that routes resolve below it. */
+function parseUrl(text: string): URL | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') return undefined;
+  if (url.username !== '' || url.password !== '') return undefined;
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url;
+}

@@ -1,0 +1,139 @@
+/**
+ * A batch: the messages of one turn of the event loop, on their way to another thread.
+ *
+ * Bytes are copied, one after the other, into a single buffer that is transferred; everything else rides along in one
+ * array that is cloned. Measured: a transferred buffer or 256 strings in an array cost a few hundredths of a
+ * microsecond per message, 256 separate `postMessage` calls ten to forty times that.
+ *
+ * Layout of the buffer, one entry after another, in the order in which the messages were sent:
+ *
+ *     address  float64 LE
+ *     length   uint32 LE, or CLONED: the message is the next one of `cloned`
+ *     bytes    `length` of them
+ */
+
+/** What crosses a MessagePort: the buffer, how much of it is used, and the cloned messages. */
+export type Batch = readonly [buffer: ArrayBuffer, used: number, cloned: readonly unknown[]];
+
+const HEADER = 12;
+const CLONED = 0xffff_ffff;
+const FIRST_SIZE = 4 * 1024;
+/** What one cloned message counts towards back-pressure, in bytes, beside the length of a string. */
+const CLONED_WEIGHT = 256;
+
+/** Bytes from which on it pays to hand over a buffer instead of copying it. */
+const WORTH_TRANSFERRING = 16 * 1024;
+
+/** Collects messages until they are posted. */
+export class BatchWriter {
+  /** What the batch counts towards back-pressure, in bytes. */
+  weight = 0;
+  #view = new DataView(new ArrayBuffer(0));
+  #bytes = new Uint8Array(0);
+  #used = 0;
+  #lastSize = FIRST_SIZE;
+  #cloned: unknown[] = [];
+  #transferred: ArrayBuffer[] = [];
+
+  /** Adds a message for `address`. A `Uint8Array` is copied; anything else must be cloneable when the batch is taken. */
+  add(address: number, message: unknown): void {
+    if (message instanceof Uint8Array) {
+      const length = message.length;
+      this.#reserve(HEADER + length);
+      this.#view.setUint32(this.#used + 8, length, true);
+      this.#bytes.set(message, this.#used + HEADER);
+      this.#view.setFloat64(this.#used, address, true);
+      this.#used += HEADER + length;
+      this.weight += HEADER + length;
+    } else this.#addCloned(address, message);
+  }
+
+  #addCloned(address: number, message: unknown): void {
+    this.#reserve(HEADER);
+    this.#view.setFloat64(this.#used, address, true);
+    this.#view.setUint32(this.#used + 8, CLONED, true);
+    this.#used += HEADER;
+    this.#cloned.push(message);
+    this.weight += typeof message === 'string' ? HEADER + message.length : CLONED_WEIGHT;
+  }
+
+  /**
+   * Adds bytes for `address` that the sender has no more use for: many of them, with a buffer to themselves, are handed
+   * over and not copied. That spares the sender a copy and, what costs more, the collection of its buffers.
+   */
+  transfer(address: number, bytes: Uint8Array): void {
+    const { buffer } = bytes;
+    if (bytes.length < WORTH_TRANSFERRING || bytes.length !== buffer.byteLength || !(buffer instanceof ArrayBuffer)) {
+      this.add(address, bytes);
+      return;
+    }
+    // A plain view: a Buffer would arrive as one all the same.
+    this.#addCloned(address, new Uint8Array(buffer));
+    this.#transferred.push(buffer);
+    this.weight += bytes.length;
+  }
+
+  /** Hands over what was collected, and the buffers that are to be transferred with it; and starts anew. */
+  take(): { readonly batch: Batch; readonly transfer: readonly ArrayBuffer[] } {
+    const batch: Batch = [this.#bytes.buffer, this.#used, this.#cloned];
+    const transfer = [this.#bytes.buffer, ...this.#transferred];
+    this.#transferred = [];
+    // The next batch is probably about as large as this one: one allocation instead of a series of doublings.
+    this.#lastSize = Math.max(FIRST_SIZE, this.#used);
+    this.#view = new DataView(new ArrayBuffer(0));
+    this.#bytes = new Uint8Array(0);
+    this.#used = 0;
+    this.#cloned = [];
+    this.weight = 0;
+    return { batch, transfer };
+  }
+
+  #reserve(length: number): void {
+    const needed = this.#used + length;
+    if (needed <= this.#bytes.length) return;
+    const size = Math.max(needed, this.#used === 0 ? this.#lastSize : this.#bytes.length * 2);
+    // Slow: not from the shared pool, which could not be transferred.
+    const larger = Buffer.allocUnsafeSlow(size);
+    const bytes = new Uint8Array(larger.buffer, 0, size);
+    bytes.set(this.#bytes.subarray(0, this.#used));
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
+  }
+}
+
+/** Walks through a batch, message by message, in the order in which they were sent. */
+export class BatchReader {
+  /** Address of the message that `next` returned. */
+  address = 0;
+  readonly weight: number;
+  readonly #buffer: ArrayBuffer;
+  readonly #view: DataView;
+  readonly #used: number;
+  readonly #cloned: readonly unknown[];
+  #at = 0;
+  #nextCloned = 0;
+
+  /** @param weight what the sender counted for this batch */
+  constructor([buffer, used, cloned]: Batch, weight: number) {
+    this.#buffer = buffer;
+    this.#view = new DataView(buffer);
+    this.#used = used;
+    this.#cloned = cloned;
+    this.weight = weight;
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#used;
+  }
+
+  /** The next message; its address is then in `address`. Bytes are a view of the batch's own buffer. Check `done` first. */
+  next(): unknown {
+    this.address = this.#view.getFloat64(this.#at, true);
+    const length = this.#view.getUint32(this.#at + 8, true);
+    this.#at += HEADER;
+    if (length === CLONED) return this.#cloned[this.#nextCloned++];
+    const bytes = new Uint8Array(this.#buffer, this.#at, length);
+    this.#at += length;
+    return bytes;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The thread's half of a connection: the WebSocket protocol, run by ws on a stream whose bytes come and go by the lane.
+ * So frames are decoded where their events are applied, and the supervisor thread only moves bytes.
+ */
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { ExecutorMessage } from '../../actors/executor.js';
+import type { ConnectionMessage } from '../../actors/messages.js';
+import type { Behaviour, Ref } from '../actor/index.js';
+import type { SocketMessage } from './socket.js';
+
+/** The module of this behaviour, for spawning it on a thread. */
+export const connectionModule = new URL(import.meta.url);
+
+/** The contract's limit on a frame, in bytes. */
+const MAX_FRAME = 1024 * 1024;
+/** Two of its close codes. */
+const GOING_AWAY = 1001;
+const SERVICE_RESTART = 1012;
+
+export interface ConnectionStart {
+  /** Where its frames go; undefined: the upgrade is only accepted to be closed with `reject`. */
+  readonly executor: Ref<ExecutorMessage<string>> | undefined;
+  readonly reject?: { readonly code: number; readonly reason: string };
+  /** Where its bytes go. */
+  readonly socket: Ref<SocketMessage>;
+  /** Headers of the upgrade request. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Bytes off the socket, or what the product has to say. */
+export type ConnectionInput = Uint8Array | ConnectionMessage | { readonly type: 'socket-ended' | 'socket-closed' };
+
+interface Connection {
+  readonly stream: SocketStream;
+  /** Once the handshake is done. */
+  ws: WebSocket | undefined;
+}
+
+const protocol = new WebSocketServer({
+  noServer: true,
+  clientTracking: false,
+  perMessageDeflate: false,
+  maxPayload: MAX_FRAME,
+});
+
+/** The far end of a socket. */
+class SocketStream extends Duplex {
+  readonly #send: (message: SocketMessage) => void;
+
+  constructor(send: (message: SocketMessage) => void) {
+    super();
+    this.#send = send;
+  }
+
+  override _read(): void {
+    // Bytes are pushed when they come.
+  }
+
+  override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
+    this.#send(chunk);
+    done();
+  }
+
+  override _final(done: () => void): void {
+    this.#send({ type: 'end' });
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#send({ type: 'destroy' });
+    done(error);
+  }
+}
+
+const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
+  name: 'connection',
+  mailbox: { limit: 100_000, overflow: 'refuse' },
+  start({ executor, reject, socket, headers }, context) {
+    const stream = new SocketStream((message) => void context.tell(socket, message));
+    // ws reports protocol errors on the WebSocket; those of a stream that is gone concern nobody.
+    stream.on('error', () => undefined);
+    const state: Connection = { stream, ws: undefined };
+    const request = new IncomingMessage(new Socket());
+    request.method = 'GET';
+    Object.assign(request.headers, headers);
+    stream.on('close', () => context.stop(context.self));
+    if (executor !== undefined) context.watch(executor);
+    protocol.handleUpgrade(request, stream, Buffer.alloc(0), (ws) => {
+      state.ws = ws;
+      ws.on('error', () => undefined);
+      if (reject) ws.close(reject.code, reject.reason);
+      else if (executor !== undefined)
+        ws.on('message', (data, isBinary) => {
+          if (isBinary || !Buffer.isBuffer(data))
+            context.tell(executor, { type: 'noise', reason: 'binary_frame', detail: '' });
+          else context.tell(executor, { type: 'frame', text: data.toString() });
+        });
+    });
+    return state;
+  },
+  receive(state, message) {
+    if (message instanceof Uint8Array) {
+      state.stream.push(Buffer.from(message.buffer, message.byteOffset, message.byteLength));
+    } else if (message.type === 'push') state.ws?.send(message.text);
+    else if (message.type === 'close') close(state, message.code, message.reason);
+    else if (message.type === 'socket-ended') state.stream.push(null);
+    else state.stream.destroy();
+    return state;
+  },
+  /** The executor's actor was given up on. Its successor is not known here: the executor is to dial again. */
+  ended(state) {
+    close(state, SERVICE_RESTART, 'dial again');
+    return state;
+  },
+  stopped(state) {
+    state.stream.destroy();
+  },
+};
+
+/** Nothing counts that comes after the close; but at a shutdown, what the executor sent before it heard of that does. */
+function close({ ws }: Connection, code: number, reason: string): void {
+  if (code !== GOING_AWAY) ws?.removeAllListeners('message');
+  ws?.close(code, reason);
+}
+
+export default connection;

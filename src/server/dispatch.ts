@@ -1,0 +1,181 @@
+/** Dispatch: picks an executor for a mission, creates the mission, and hands it over. */
+import { createHash } from 'node:crypto';
+import type { Logger } from 'pino';
+import * as v from 'valibot';
+import {
+  type DispatchPayload,
+  type DispatchResponse,
+  dispatchResponseSchema,
+  type ErrorBody,
+  type ErrorCode,
+  type ExecutorRegistration,
+  errorStatus,
+} from '../contract/index.js';
+import type { Supervisor } from '../registry/supervisor.js';
+
+/** An executor's answer is read no further than this, in bytes. */
+const MAX_ANSWER = 64 * 1024;
+
+/** What the operator is told. */
+export type DispatchAnswer =
+  | { readonly status: 202; readonly body: DispatchResponse }
+  | { readonly status: (typeof errorStatus)[ErrorCode]; readonly body: ErrorBody };
+
+interface Known {
+  /** Of the payload, to tell a repetition from another mission of the same id. */
+  readonly fingerprint: string;
+  readonly answer: Promise<DispatchAnswer>;
+}
+
+export class Dispatcher {
+  readonly #supervisor: Supervisor<string>;
+  readonly #log: Logger;
+  readonly #timeout: number;
+  /** By mission id: a repeated dispatch is answered as the first was, be it still under way. */
+  readonly #known = new Map<string, Known>();
+
+  /** @param timeout milliseconds that an executor has to answer. Default: 10,000, the contract's limit */
+  constructor(supervisor: Supervisor<string>, log: Logger, timeout = 10_000) {
+    this.#supervisor = supervisor;
+    this.#log = log;
+    this.#timeout = timeout;
+  }
+
+  async dispatch(sessionId: string, payload: DispatchPayload): Promise<DispatchAnswer> {
+    const answer = await this.#answer(sessionId, payload);
+    if (answer.status !== 202)
+      this.#log.warn({ missionId: payload.mission_id, ...answer.body }, 'a dispatch was refused');
+    return answer;
+  }
+
+  #answer(sessionId: string, payload: DispatchPayload): DispatchAnswer | Promise<DispatchAnswer> {
+    const missionId = payload.mission_id;
+    const fingerprint = createHash('sha256').update(canonical(payload)).digest('base64');
+    const known = this.#known.get(missionId);
+    if (known?.fingerprint === fingerprint) return known.answer;
+    if (known !== undefined || this.#supervisor.directory.missions.has(missionId))
+      return refusal('mission_exists', `mission ${missionId} exists${known ? ', with another payload' : ''}`);
+
+    const picked = this.#pick(payload);
+    if ('status' in picked) return picked;
+    // Before anything is sent, so that no early event is lost.
+    this.#supervisor.create(missionId, picked.executorId, 'queued');
+    const answer = this.#forward(sessionId, payload, picked);
+    this.#known.set(missionId, { fingerprint, answer });
+    return answer;
+  }
+
+  #pick({
+    executor_filter: filter = {},
+    long_running: longRunning = false,
+  }: DispatchPayload): ExecutorRegistration | DispatchAnswer {
+    const { directory } = this.#supervisor;
+    const a2aId = filter.a2a_instance_id ?? filter.instance_id ?? undefined;
+    let executorId = filter.executor_id ?? undefined;
+    if (executorId === undefined && a2aId !== undefined) {
+      executorId = [...directory.executors.values()].find(({ a2aInstanceId }) => a2aInstanceId === a2aId)?.executorId;
+      if (executorId === undefined)
+        return refusal('no_executor_available', `no registered executor has the A2A instance id ${a2aId}`);
+    }
+    const wanted = {
+      ...(executorId !== undefined && { executor_id: executorId }),
+      ...(filter.capabilities !== undefined && { capabilities: filter.capabilities }),
+    };
+    const result = directory.pick(wanted, longRunning);
+    if (result !== null) return result.executor;
+    if (longRunning && directory.pick(wanted, false) !== null)
+      return refusal('no_resumable_executor_available', 'executors fit, but none of them is resumable');
+    return refusal(
+      'no_executor_available',
+      `none of the ${directory.executors.size} registered executors is connected and fits`,
+    );
+  }
+
+  async #forward(
+    sessionId: string,
+    payload: DispatchPayload,
+    { executorId, transportEndpoints, token }: ExecutorRegistration,
+  ): Promise<DispatchAnswer> {
+    const missionId = payload.mission_id;
+    const rest = transportEndpoints.rest.replace(/\/+$/, '');
+    const signal = AbortSignal.timeout(this.#timeout);
+    const post = (url: string): Promise<Response> =>
+      fetch(url, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(payload),
+        redirect: 'manual',
+        signal,
+      });
+    try {
+      let response = await post(`${rest}/api/v1/sessions/${encodeURIComponent(sessionId)}/dispatch`);
+      if (response.status === 404) {
+        await response.body?.cancel();
+        response = await post(`${rest}/dispatch`);
+      }
+      const estimatedStart = estimatedStartOf(await read(response));
+      if (!response.ok) return this.#failed(missionId, 'executor_rejected', `it answered ${response.status}`);
+      this.#supervisor.assign(missionId, executorId);
+      const body: DispatchResponse = {
+        mission_id: missionId,
+        executor_id: executorId,
+        ...(payload.a2a_instance_id !== undefined && { a2a_instance_id: payload.a2a_instance_id }),
+        status: 'assigned',
+        ...(estimatedStart !== undefined && { estimated_start: estimatedStart }),
+      };
+      return { status: 202, body };
+    } catch (error) {
+      if (signal.aborted)
+        return this.#failed(missionId, 'executor_timeout', `it did not answer within ${this.#timeout} ms`);
+      return this.#failed(missionId, 'executor_unreachable', reasonOf(error));
+    }
+  }
+
+  #failed(missionId: string, code: ErrorCode, detail: string): DispatchAnswer {
+    this.#supervisor.fail(missionId, `${code}: ${detail}`);
+    return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
+  }
+}
+
+const refusal = (code: ErrorCode, detail: string): DispatchAnswer => ({
+  status: errorStatus[code],
+  body: { error: code, detail },
+});
+
+/** JSON with sorted keys: equal for equal payloads, however they were written. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+
+/** An answer's body as text, or nothing if it is longer than anyone needs. */
+async function read(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > MAX_ANSWER) return '';
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+const answerSchema = v.object({ estimated_start: dispatchResponseSchema.entries.estimated_start });
+
+/** The one thing in an executor's answer that is passed on; an executor may answer anything. */
+function estimatedStartOf(body: string): string | undefined {
+  try {
+    const answer = v.safeParse(answerSchema, JSON.parse(body));
+    return answer.success ? answer.output.estimated_start : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
+}

@@ -1,0 +1,142 @@
+/** The server: the contract's routes and WebSockets on a port, or on an HTTP server of the embedder's own. */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { getRequestListener } from '@hono/node-server';
+import { type Logger, pino } from 'pino';
+import { type AsyncExecutorRegistry, createRegistry } from '../registry/async-registry.js';
+import { createApp, errorResponse } from './app.js';
+import { Dispatcher } from './dispatch.js';
+import { logEvents, logNotice } from './notices.js';
+import { onClientError } from './raw-error.js';
+import { Upgrades } from './upgrade.js';
+
+export interface ServerOptions {
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
+  /** 0 is any free one. Default: 7337. */
+  readonly port?: number;
+  /** Worker threads, 1 to 255. Default: one for each processor. */
+  readonly threads?: number;
+  /** Megabytes of heap for each thread. Default: 4,096. */
+  readonly threadHeapMb?: number;
+  /** Default: none. */
+  readonly log?: Logger;
+}
+
+export interface CallboardServer {
+  readonly registry: AsyncExecutorRegistry;
+  /** Where it listens, e.g. `http://127.0.0.1:7337`. */
+  readonly url: string;
+  /** Listens on the port. Rejects with the system's error: `EADDRINUSE`, `EACCES`, … */
+  listen(): Promise<void>;
+  /** Takes a request: for the `request` event of an HTTP server of your own. */
+  handleRequest(request: IncomingMessage, response: ServerResponse): void;
+  /** Takes an upgrade: for its `upgrade` event. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /**
+   * Stops listening, finishes what is under way, closes every WebSocket with 1001 and ends the threads. An HTTP server of
+   * your own keeps listening: WebSocket upgrades that it still hands over are refused with 503, and requests are not to
+   * be handed over any more, so close it first.
+   */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Milliseconds that a client may take for its headers, and for a whole request. */
+const HEADERS_TIMEOUT = 10_000;
+const REQUEST_TIMEOUT = 30_000;
+/** Milliseconds that open requests have to finish, then executors to answer a close, then threads to catch up. */
+const CLOSE_TIMEOUT = 3_000;
+
+/**
+ * Makes a server and starts its threads.
+ * @example
+ * await using server = await createServer({ port: 0 });
+ * await server.listen();
+ * console.log(server.url);
+ */
+export async function createServer(options: ServerOptions = {}): Promise<CallboardServer> {
+  const { host = '127.0.0.1', port = 7337, threads, threadHeapMb, log = pino({ level: 'silent' }) } = options;
+  const registry = await createRegistry({
+    ...(threads !== undefined && { threads }),
+    ...(threadHeapMb !== undefined && { threadHeapMb }),
+    onNotice: (notice) => logNotice(log, notice),
+  });
+  const { supervisor } = registry;
+  logEvents(log, registry);
+  const upgrades = new Upgrades(supervisor, log);
+  registry.on('executor:deregistered', ({ executorId }: { executorId: string }) =>
+    upgrades.close(executorId, 1000, 'deregistered'),
+  );
+  let ready = true;
+  const isReady = (): boolean => ready;
+  const app = createApp({ supervisor, dispatcher: new Dispatcher(supervisor, log), log, isReady });
+  const listener = getRequestListener(app.fetch, {
+    // The globals of an embedder's process are not ours to replace.
+    overrideGlobalObjects: false,
+    errorHandler: () => errorResponse('invalid_payload', 'the request has a bad host or path'),
+  });
+  /** Requests under way. */
+  const responses = new Set<ServerResponse>();
+  const handleRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    responses.add(response);
+    response.once('close', () => responses.delete(response));
+    void listener(request, response);
+  };
+
+  const http = createHttpServer({ headersTimeout: HEADERS_TIMEOUT, requestTimeout: REQUEST_TIMEOUT }, handleRequest);
+  http.on('upgrade', upgrades.handle);
+  http.on('clientError', onClientError);
+  let closing: Promise<void> | undefined;
+
+  const close = async (): Promise<void> => {
+    ready = false;
+    const closed = new Promise((resolve) => http.close(resolve));
+    await within(CLOSE_TIMEOUT, Promise.all([...responses].map(closeOf)));
+    http.closeAllConnections();
+    await within(CLOSE_TIMEOUT, upgrades.closeAll());
+    upgrades.destroy();
+    await closed;
+    await within(CLOSE_TIMEOUT, supervisor.system.settle());
+    await registry.shutdown();
+  };
+
+  const server: CallboardServer = {
+    registry,
+    get url() {
+      const address = http.address();
+      return urlOf(address !== null && typeof address === 'object' ? address : { address: host, port, family: '' });
+    },
+    listen: () =>
+      new Promise((resolve, reject) => {
+        http.once('error', reject);
+        http.listen(port, host, () => {
+          http.off('error', reject);
+          resolve();
+        });
+      }),
+    handleRequest,
+    handleUpgrade: upgrades.handle,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+    [Symbol.asyncDispose]: () => server.close(),
+  };
+  return server;
+}
+
+const urlOf = ({ address, port }: AddressInfo): string =>
+  `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+
+const closeOf = (response: ServerResponse): Promise<void> => new Promise((resolve) => response.once('close', resolve));
+
+/** Waits for `work`, but no longer than `ms` milliseconds. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,51 @@
+/** What happens to executors and missions, and what the actors and their system notice, as lines of the log. */
+import type { Logger } from 'pino';
+import { formatRef, type SystemEvent } from '../actor/index.js';
+import type { AsyncExecutorRegistry } from '../registry/async-registry.js';
+import type { Notice, RegistryEvent } from '../registry/supervisor.js';
+
+type PayloadOf<Name> = Extract<RegistryEvent, readonly [Name, unknown]>[1];
+
+/** Executors and missions that come and go. */
+export function logEvents(log: Logger, registry: AsyncExecutorRegistry): void {
+  registry.on('executor:registered', (executor: PayloadOf<'executor:registered'>) =>
+    log.info(executor, 'an executor registered'),
+  );
+  registry.on('executor:deregistered', (executor: PayloadOf<'executor:deregistered'>) =>
+    log.info(executor, 'an executor was deregistered'),
+  );
+  registry.on('mission:assigned', (mission: PayloadOf<'mission:assigned'>) =>
+    log.info(mission, 'a mission was dispatched'),
+  );
+}
+
+/** What people may want to know. What a peer could flood comes here already sampled. */
+export function logNotice(log: Logger, notice: Notice | SystemEvent): void {
+  const { type, ...fields } = notice;
+  const detail = 'ref' in notice ? { ...fields, ref: formatRef(notice.ref) } : fields;
+  switch (type) {
+    case 'dropped':
+      log.warn(detail, 'dropped what an executor sent');
+      break;
+    case 'late':
+      log.info(detail, 'an event came for a mission that is over');
+      break;
+    case 'warning':
+      log.warn(detail, 'a mission is not as expected');
+      break;
+    case 'lost':
+      log.error(detail, 'a mission was given up on');
+      break;
+    case 'actor-failed':
+      log.error(detail, 'an actor failed');
+      break;
+    case 'actor-given-up':
+      log.error(detail, 'an actor was given up on');
+      break;
+    case 'thread-lost':
+      log.error(detail, 'a thread died and is replaced');
+      break;
+    case 'dead-letter':
+      log.debug(detail, 'a message could not be delivered');
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The supervisor's half of a connection: the TCP socket. What it reads goes to the thread as it came; what the thread
+ * sends is written. When a thread falls behind, the sockets that feed it are paused.
+ */
+import type { Duplex } from 'node:stream';
+import type { Behaviour, Context, Ref, System } from '../actor/index.js';
+import type { ConnectionInput } from './connection.js';
+
+/** Bytes to write, or how to end. */
+export type SocketMessage = Uint8Array | { readonly type: 'end' } | { readonly type: 'destroy' };
+
+/** What the socket actor is told besides: the connection it belongs to, and that its peer has had its time. */
+type LinkMessage = SocketMessage | { readonly connection: Ref<ConnectionInput> } | { readonly type: 'cut-off' };
+
+/** A peer that leaves this many bytes unread is cut off. */
+const MAX_UNREAD = 8 * 1024 * 1024;
+/** How long a peer may take to answer a close before it is cut off, in milliseconds. */
+const CLOSE_PATIENCE = 5_000;
+
+/** A server's close frame with code 1012, "service restart": the one frame that the supervisor writes by itself. */
+const SERVICE_RESTART = Uint8Array.of(0x88, 0x02, 0x03, 0xf4);
+
+/** Writes what the thread sends. Its first message is the connection it belongs to. */
+export const socketActor: Behaviour<LinkMessage, Duplex, Duplex> = {
+  name: 'socket',
+  mailbox: { limit: 100_000, overflow: 'refuse' },
+  start: (socket) => socket,
+  receive(socket, message, context) {
+    if (message instanceof Uint8Array) {
+      if (socket.writable) socket.write(message);
+      if (socket.writableLength > MAX_UNREAD) socket.destroy();
+    } else if ('connection' in message) context.watch(message.connection);
+    else if (message.type === 'end') finish(socket, context);
+    // One that is being ended has time to answer, until it is cut off.
+    else if (message.type === 'cut-off' || !socket.writableEnded) socket.destroy();
+    return socket;
+  },
+  /** The connection's actor is gone: if its thread died, the executor is told to dial again. */
+  ended(socket, { reason }, context) {
+    if (reason === 'thread-lost' && socket.writable) socket.write(SERVICE_RESTART);
+    finish(socket, context);
+    return socket;
+  },
+};
+
+function finish(socket: Duplex, context: Context<LinkMessage>): void {
+  if (socket.destroyed || socket.writableEnded) return;
+  socket.end();
+  context.after(CLOSE_PATIENCE, { type: 'cut-off' });
+}
+
+/** The sockets that feed each thread: all of a thread's are paused while it is behind. */
+export class Feeds {
+  readonly #system: System;
+  readonly #sockets: Set<Duplex>[];
+  readonly #stop: () => void;
+
+  constructor(system: System) {
+    this.#system = system;
+    this.#sockets = Array.from({ length: system.threads }, () => new Set());
+    this.#stop = system.onDrain((thread) => {
+      for (const socket of this.#sockets[thread] ?? []) socket.resume();
+    });
+  }
+
+  /** Sends what a socket reads to an actor on `thread`, until it closes. */
+  add(socket: Duplex, thread: number, connection: Ref<ConnectionInput>): void {
+    const sockets = this.#sockets[thread] ?? new Set();
+    sockets.add(socket);
+    socket.on('data', (chunk: Uint8Array) => {
+      // A stream with a gap is worth nothing: a chunk that is refused ends it.
+      if (!this.#system.transfer(connection, chunk)) socket.destroy();
+      if (this.#system.saturated(thread)) for (const each of sockets) each.pause();
+    });
+    socket.once('close', () => sockets.delete(socket));
+    if (this.#system.saturated(thread)) socket.pause();
+  }
+
+  close(): void {
+    this.#stop();
+    for (const sockets of this.#sockets) for (const socket of sockets) socket.destroy();
+  }
+}

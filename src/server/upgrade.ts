@@ -1,0 +1,179 @@
+/** WebSocket upgrades: authenticates an executor, and joins its socket to a connection actor on its thread. */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Logger } from 'pino';
+import { isSampled } from '../../actors/messages.js';
+import type { Ref } from '../actor/index.js';
+import type { Supervisor } from '../registry/supervisor.js';
+import type connectionBehaviour from './connection.js';
+import { type ConnectionInput, type ConnectionStart, connectionModule } from './connection.js';
+import { refuse } from './raw-error.js';
+import { Feeds, socketActor } from './socket.js';
+
+const PATH = /^\/ws\/executors\/([^/]+)$/;
+/** The contract's close codes. */
+const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
+const REPLACED = { type: 'close', code: 4002, reason: 'replaced by a newer connection' } as const;
+const GOING_AWAY = { type: 'close', code: 1001, reason: 'server is shutting down' } as const;
+/** The headers that the protocol reads. */
+const HEADERS = ['upgrade', 'connection', 'sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
+
+/** A nonce of 16 bytes, in base64 (RFC 6455, section 4.1). */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** The versions that ws speaks. */
+const VERSIONS = ['13', '8'];
+
+export class Upgrades {
+  readonly #supervisor: Supervisor<string>;
+  readonly #log: Logger;
+  readonly #feeds: Feeds;
+  readonly #current = new Map<string, Ref<ConnectionInput>>();
+  readonly #open = new Map<Ref<ConnectionInput>, Duplex>();
+  #rejected = 0;
+  #closing = false;
+
+  constructor(supervisor: Supervisor<string>, log: Logger) {
+    this.#supervisor = supervisor;
+    this.#log = log;
+    this.#feeds = new Feeds(supervisor.system);
+  }
+
+  /** How many executors are connected. */
+  get size(): number {
+    return this.#current.size;
+  }
+
+  /** Takes an upgrade request: for the `upgrade` event of a `node:http` server. */
+  readonly handle = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    socket.on('error', () => socket.destroy());
+    const asked = parseUrl(request.url);
+    if (this.#closing) refuse(socket, 'unavailable', 'the server is shutting down');
+    else if (asked === undefined) refuse(socket, 'not_found', 'WebSockets are at /ws/executors/:executor_id');
+    else if (!isHandshake(request)) refuse(socket, 'invalid_payload', 'this is not a WebSocket handshake');
+    else this.#authenticate(asked, request, socket, head);
+  };
+
+  #authenticate({ executorId, token }: Asked, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const { directory, identities } = this.#supervisor;
+    // A token of an earlier run does not do: Callboard must know the executor's endpoints again first.
+    if (directory.executors.has(executorId) && identities.matches(executorId, token))
+      this.#accept(executorId, request, socket, head);
+    else this.#reject(executorId, request, socket, head);
+  }
+
+  /** Closes an executor's connection. */
+  close(executorId: string, code: number, reason: string): void {
+    const connection = this.#current.get(executorId);
+    if (connection !== undefined) this.#supervisor.system.tell(connection, { type: 'close', code, reason });
+  }
+
+  /** Accepts no more, and closes every connection with 1001; resolves when all are closed. */
+  async closeAll(): Promise<void> {
+    this.#closing = true;
+    const closed = [...this.#open].map(([connection, socket]) => {
+      this.#supervisor.system.tell(connection, GOING_AWAY);
+      return new Promise((resolve) => socket.once('close', resolve));
+    });
+    await Promise.all(closed);
+  }
+
+  /** Cuts off whoever has not closed. */
+  destroy(): void {
+    this.#feeds.close();
+  }
+
+  #accept(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const supervisor = this.#supervisor;
+    const executor = supervisor.executor(executorId);
+    const former = this.#current.get(executorId);
+    if (former !== undefined) supervisor.system.tell(former, REPLACED);
+    const connection = this.#join(supervisor.threadOf(executorId), { executor }, request, socket, head);
+    this.#current.set(executorId, connection);
+    this.#log.info({ executorId, replaces: former !== undefined }, 'an executor connected');
+    supervisor.attach(executorId, connection);
+    socket.once('close', () => {
+      if (this.#current.get(executorId) !== connection) return;
+      this.#current.delete(executorId);
+      this.#log.info({ executorId }, 'an executor disconnected');
+      supervisor.detach(executorId, connection);
+    });
+  }
+
+  #reject(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Anyone can do this as often as they like.
+    if (isSampled(++this.#rejected))
+      this.#log.warn({ executorId: executorId.slice(0, 64), count: this.#rejected }, 'a connection had no valid token');
+    this.#join(
+      this.#rejected % this.#supervisor.system.threads,
+      { executor: undefined, reject: BAD_TOKEN },
+      request,
+      socket,
+      head,
+    );
+  }
+
+  /** Starts both halves of a connection. */
+  #join(
+    thread: number,
+    start: Pick<ConnectionStart, 'executor' | 'reject'>,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Ref<ConnectionInput> {
+    const { system } = this.#supervisor;
+    const link = system.spawn(socketActor, socket);
+    const connection = system.spawnOnThread<typeof connectionBehaviour>(
+      connectionModule,
+      { ...start, socket: link, headers: headersOf(request) },
+      { thread, supervision: { decide: 'stop' } },
+    );
+    system.tell(link, { connection });
+    this.#open.set(connection, socket);
+    if (head.length > 0) system.tell(connection, head);
+    this.#feeds.add(socket, thread, connection);
+    socket.once('end', () => system.tell(connection, { type: 'socket-ended' }));
+    socket.once('close', () => {
+      this.#open.delete(connection);
+      system.tell(connection, { type: 'socket-closed' });
+      system.stop(link);
+    });
+    return connection;
+  }
+}
+
+/** What an upgrade request asks for. */
+interface Asked {
+  readonly executorId: string;
+  readonly token: string;
+}
+
+function parseUrl(path: string | undefined): Asked | undefined {
+  try {
+    const { pathname, searchParams } = new URL(path ?? '', 'http://callboard');
+    const executorId = PATH.exec(pathname)?.[1];
+    return executorId === undefined
+      ? undefined
+      : { executorId: decodeURIComponent(executorId), token: searchParams.get('token') ?? '' };
+  } catch {
+    return undefined; // No URL, or not in UTF-8.
+  }
+}
+
+/** Whether ws will shake hands: it does so on a thread, and by then the executor counts as connected. */
+function isHandshake({ method, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    KEY.test(headers['sec-websocket-key'] ?? '') &&
+    VERSIONS.includes(headers['sec-websocket-version'] ?? '')
+  );
+}
+
+function headersOf({ headers }: IncomingMessage): Record<string, string> {
+  return Object.fromEntries(
+    HEADERS.flatMap((name) => {
+      const value = headers[name];
+      return typeof value === 'string' ? [[name, value]] : [];
+    }),
+  );
+}

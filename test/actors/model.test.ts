@@ -1,0 +1,160 @@
+/** Any sequence of valid events on several missions, against a naive model of the contract's own words. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { at, executorId, Rig } from './rig.js';
+
+const missions = ['a', 'b', 'c'];
+
+interface Model {
+  state: string;
+  updatedAt: string;
+  completedAt: string | undefined;
+  error: string | undefined;
+  exitCode: number | undefined;
+  pty: string | undefined;
+  history: unknown[];
+  moves: string[];
+  late: number;
+}
+
+/** The table again, as sentences would have it. */
+function step(model: Model, event: string, data: Record<string, unknown> | undefined, ts: string, whole: unknown) {
+  if (['done', 'failed', 'aborted'].includes(model.state)) {
+    model.late += 1;
+    return;
+  }
+  const go = (state: string) => {
+    if (state !== model.state) model.moves.push(`${model.state} > ${state}`);
+    model.state = state;
+  };
+  const isOneOf = (...states: string[]) => states.includes(model.state);
+  if (event === 'mission.assigned' && isOneOf('queued')) go('assigned');
+  if (event === 'mission.started' && isOneOf('queued', 'assigned', 'paused', 'suspended', 'hitl-required'))
+    go('running');
+  if (event === 'mission.hitl_required') go('hitl-required');
+  if (event === 'mission.hitl_responded' && isOneOf('hitl-required')) go('running');
+  if (event === 'mission.paused') go('paused');
+  if (event === 'mission.resumed' && isOneOf('paused', 'suspended', 'hitl-required')) go('running');
+  if (event === 'mission.suspended') go('suspended');
+  if (event === 'mission.reconnected' && isOneOf('suspended')) go('running');
+  if (event === 'mission.completed') go('done');
+  if (event === 'mission.failed') go('failed');
+  if (event === 'mission.aborted') go('aborted');
+  if (event === 'mission.started' && typeof data?.pty_session_id === 'string') model.pty = data.pty_session_id;
+  if (event === 'mission.failed') model.error = String(data?.error ?? data?.reason);
+  if (isOneOf('done', 'failed')) model.exitCode = typeof data?.exit_code === 'number' ? data.exit_code : undefined;
+  if (isOneOf('done', 'failed', 'aborted')) model.completedAt = ts;
+  model.updatedAt = ts;
+  model.history = [...model.history, whole].slice(-50);
+}
+
+const maybe = <T>(field: string, values: fc.Arbitrary<T>) =>
+  fc.option(values, { nil: undefined }).map((value) => (value === undefined ? {} : { [field]: value }));
+const words = fc.constantFrom('x', 'y');
+
+const progress = fc.record({ event: fc.constant('mission.progress'), data: maybe('iteration', fc.nat(9)) });
+const livelyEvents = fc.oneof(
+  progress,
+  fc.record({ event: fc.constant('mission.assigned'), data: fc.constant({ state: 'assigned' }) }),
+  fc.record({
+    event: fc.constant('mission.started'),
+    data: maybe('pty_session_id', words).map((more) => ({ state: 'running', ...more })),
+  }),
+  fc.record({
+    event: fc.constant('mission.hitl_required'),
+    data: words.map((hitl_id) => ({ hitl_id, prompt: 'p' })),
+  }),
+  fc.record({
+    event: fc.constant('mission.hitl_responded'),
+    data: words.map((hitl_id) => ({ hitl_id, response: 'r' })),
+  }),
+  fc.record({ event: fc.constant('mission.paused'), data: fc.constant({ state: 'paused' }) }),
+  fc.record({ event: fc.constant('mission.resumed'), data: fc.constant({ state: 'running' }) }),
+  fc.record({
+    event: fc.constant('mission.suspended'),
+    data: words.map((checkpoint_id) => ({ state: 'suspended', checkpoint_id })),
+  }),
+  fc.record({ event: fc.constant('mission.reconnected'), data: words.map((checkpoint_id) => ({ checkpoint_id })) }),
+);
+const lastEvents = fc.oneof(
+  fc.record({
+    event: fc.constant('mission.completed'),
+    data: maybe('exit_code', fc.nat(2)).map((more) => ({ state: 'done', ...more })),
+  }),
+  fc.record({
+    event: fc.constant('mission.failed'),
+    data: fc
+      .tuple(maybe('error', words), maybe('exit_code', fc.nat(2)))
+      .map((more) => Object.assign({ state: 'failed', reason: 'r' }, ...more)),
+  }),
+  fc.record({ event: fc.constant('mission.aborted'), data: fc.constant({ state: 'aborted' }) }),
+);
+const steps = fc.array(
+  fc.record({
+    mission: fc.constantFrom(...missions),
+    happened: fc.oneof({ weight: 40, arbitrary: livelyEvents }, { weight: 1, arbitrary: lastEvents }),
+    seconds: fc.nat(1000),
+  }),
+  { maxLength: 400, size: 'max' },
+);
+
+test('any sequence of valid events leaves each mission in the state, and with the history, that the table says', () => {
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(steps, (sequence) => {
+      const rig = new Rig();
+      const models = new Map<string, Model>();
+      for (const mission of missions) {
+        rig.create(mission);
+        const model = { state: 'queued', updatedAt: at(0), history: [], moves: [], late: 0 };
+        models.set(mission, {
+          ...model,
+          completedAt: undefined,
+          error: undefined,
+          exitCode: undefined,
+          pty: undefined,
+        });
+      }
+      for (const { mission, happened, seconds } of sequence) {
+        const whole = { ...happened, executor_id: executorId, mission_id: mission, ts: at(seconds) };
+        rig.tell({ type: 'frame', text: JSON.stringify(whole) });
+        const model = models.get(mission);
+        if (model) step(model, happened.event, happened.data, whole.ts, whole);
+      }
+      for (const [mission, model] of models) {
+        const view = rig.look(mission);
+        const { state, updatedAt, completedAt, error, exitCode, pty, history } = model;
+        assert.deepEqual(
+          { ...view },
+          {
+            missionId: mission,
+            executorId,
+            state,
+            createdAt: at(0),
+            updatedAt,
+            recentEvents: history,
+            ...(completedAt !== undefined && { completedAt }),
+            ...(error !== undefined && { error }),
+            ...(exitCode !== undefined && { exitCode }),
+            ...(pty !== undefined && { ptySessionRef: pty }),
+          },
+        );
+        const moves = rig.reported('state').filter(({ missionId }) => missionId === mission);
+        assert.deepEqual(
+          moves.map((move) => `${move.prevState} > ${move.state}`),
+          model.moves,
+        );
+        const late = rig.reported('late').filter(({ missionId }) => missionId === mission);
+        assert.equal(late.length, model.late === 0 ? 0 : Math.floor(Math.log2(model.late)) + 1);
+        seen.add(state);
+        if (history.length === 50) seen.add('full');
+        if (model.late > 1) seen.add('late');
+      }
+      assert.deepEqual(rig.trouble, []);
+    }),
+    { numRuns: 100 },
+  );
+  // That the sequences reach what they are to reach.
+  for (const outcome of ['done', 'failed', 'aborted', 'running', 'full', 'late']) assert.ok(seen.has(outcome), outcome);
+});

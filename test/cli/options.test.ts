@@ -1,0 +1,193 @@
+/** Options: where their values come from, what is refused, and how that is told. */
+import assert from 'node:assert/strict';
+import { homedir } from 'node:os';
+import { resolve } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CommandError, MISUSED } from '../../src/cli/errors.js';
+import { helpText, type OptionTable, readOptions, variableOf } from '../../src/cli/flags.js';
+import { logLevels, serveOptions, serveSettings, simulateOptions, simulateSettings } from '../../src/cli/options.js';
+
+/** What an option takes, as the text and the value it means, and what it does not take. */
+interface Samples {
+  readonly command: string;
+  readonly table: OptionTable;
+  readonly key: string;
+  readonly good: fc.Arbitrary<{ text: string; value: unknown }>;
+  readonly bad: fc.Arbitrary<string>;
+}
+
+const wholeNumbers = (min: number, max: number) => ({
+  good: fc.integer({ min, max }).map((value) => ({ text: String(value), value })),
+  bad: fc.oneof(
+    fc.integer({ min: max + 1 }).map(String),
+    fc.integer({ max: min - 1 }).map(String),
+    fc.constantFrom('1.5', '1e1', '0x10', '+1', ' 1', '1 ', '1,000', 'one', 'NaN', '9'.repeat(400)),
+    fc.string({ minLength: 1 }).filter((text) => !/^\d+$/.test(text)),
+  ),
+});
+
+const decimals = (max: number) => ({
+  good: fc.integer({ min: 100, max: max * 1000 }).map((n) => ({ text: String(n / 1000), value: n / 1000 })),
+  bad: fc.constantFrom('0', '0.05', '-1', String(max + 1), `${max}.5`, '1e3', 'Infinity', 'NaN', '.', '1.', 'fast'),
+});
+
+const serve = { command: 'serve', table: serveOptions };
+const simulate = { command: 'simulate', table: simulateOptions };
+const samples: readonly Samples[] = [
+  { ...serve, key: 'port', ...wholeNumbers(0, 65_535) },
+  {
+    ...serve,
+    key: 'host',
+    good: fc.constantFrom('0.0.0.0', '::1', 'localhost', 'a.example').map((text) => ({ text, value: text })),
+    bad: fc.constantFrom(' ', 'two words', 'line\nbreak', 'nul\0'),
+  },
+  { ...serve, key: 'threads', ...wholeNumbers(1, 64) },
+  {
+    ...serve,
+    key: 'dataDir',
+    good: fc.constantFrom('/var/lib/callboard', 'here', './two words').map((text) => ({ text, value: resolve(text) })),
+    bad: fc.constantFrom('nul\0'),
+  },
+  {
+    ...serve,
+    key: 'logLevel',
+    good: fc.constantFrom(...logLevels).map((text) => ({ text, value: text })),
+    bad: fc.constantFrom('loud', 'INFO', 'info ', '30', 'constructor'),
+  },
+  {
+    ...simulate,
+    key: 'url',
+    good: fc
+      .constantFrom('http://127.0.0.1:1234', 'https://a.example/callboard', 'http://[::1]:80/')
+      .map((text) => ({ text, value: new URL(text.endsWith('/') ? text : `${text}/`) })),
+    bad: fc.constantFrom(
+      '7337',
+      'localhost:7337',
+      'ftp://a',
+      'ws://a',
+      'http://',
+      'http://a/?token=1',
+      'http://u:p@a',
+      '/',
+    ),
+  },
+  { ...simulate, key: 'executors', ...wholeNumbers(1, 1_000) },
+  { ...simulate, key: 'missions', ...wholeNumbers(1, 10_000_000) },
+  { ...simulate, key: 'rate', ...decimals(10_000) },
+  { ...simulate, key: 'duration', ...decimals(604_800) },
+];
+
+function optionOf({ table, key }: Samples) {
+  const option = table[key];
+  assert.ok(option);
+  return option;
+}
+
+test('every option of every command has its samples here', () => {
+  const keys = [...Object.keys(serveOptions), ...Object.keys(simulateOptions)];
+  assert.deepEqual(
+    samples.map(({ key }) => key),
+    keys,
+  );
+});
+
+for (const sample of samples) {
+  const option = optionOf(sample);
+  const { command, table, good, bad } = sample;
+  const flag = `--${option.name}`;
+
+  test(`${command} ${flag} wins over ${variableOf(option)}, and that over the default`, () => {
+    fc.assert(
+      fc.property(good, good, fc.boolean(), (first, second, inline) => {
+        const args = inline ? [`${flag}=${first.text}`] : [flag, first.text];
+        const env = { [variableOf(option)]: second.text };
+        assert.deepEqual(readOptions(command, table, args, env)(option), first.value);
+        assert.deepEqual(readOptions(command, table, [], env)(option), second.value);
+        assert.deepEqual(readOptions(command, table, [flag, second.text, ...args], {})(option), first.value);
+      }),
+    );
+    assert.deepEqual(readOptions(command, table, [], {})(option), option.fallback({}));
+    assert.deepEqual(readOptions(command, table, [], { [variableOf(option)]: '' })(option), option.fallback({}));
+  });
+
+  test(`${command} refuses a bad ${flag} in one line that names the flag or the variable, and the value`, () => {
+    fc.assert(
+      fc.property(bad, (text) => {
+        const read = (args: string[], env: Record<string, string>) => () => readOptions(command, table, args, env);
+        assert.throws(read([`${flag}=${text}`], {}), isMisuse(`${flag} must be `, text));
+        assert.throws(read([], { [variableOf(option)]: text }), isMisuse(`${variableOf(option)} must be `, text));
+      }),
+    );
+  });
+}
+
+/** A misuse told in one line that starts so and quotes the beginning of the value. */
+function isMisuse(start: string, value = '') {
+  return (error: unknown) => {
+    assert.ok(error instanceof CommandError);
+    assert.equal(error.exitCode, MISUSED);
+    assert.ok(error.message.startsWith(start), error.message);
+    assert.ok(error.message.includes(JSON.stringify(value.slice(0, 60)).slice(1, -1)), error.message);
+    assert.doesNotMatch(error.message, /\p{Cc}/u);
+    assert.match(error.message, /See callboard \w+ --help\.$/);
+    return true;
+  };
+}
+
+test('what is no option of the command is refused', () => {
+  const read =
+    (...args: string[]) =>
+    () =>
+      readOptions('serve', serveOptions, args, {});
+  assert.throws(read('--ports', '1'), isMisuse('unknown flag "--ports"'));
+  assert.throws(read('--no-port'), isMisuse('unknown flag "--no-port"'));
+  assert.throws(read('-p', '1'), isMisuse('unknown flag "-p"'));
+  assert.throws(read('--executors', '1'), isMisuse('unknown flag "--executors"'));
+  assert.throws(read('--__proto__', '1'), isMisuse('unknown flag "--__proto__"'));
+  assert.throws(read('8080'), isMisuse('unexpected argument "8080"'));
+  assert.throws(read('--port', '1', '--', '8080'), isMisuse('unexpected argument "8080"'));
+});
+
+test('a flag without a value is refused, also where another flag follows it', () => {
+  const read =
+    (...args: string[]) =>
+    () =>
+      readOptions('serve', serveOptions, args, {});
+  assert.throws(read('--host'), isMisuse('--host needs a value'));
+  assert.throws(read('--host', '--port', '1'), isMisuse('--host needs a value'));
+});
+
+test('the defaults are those of the documentation', () => {
+  const { threads, ...fixed } = serveSettings(readOptions('serve', serveOptions, [], {}));
+  const dataDir = `${homedir()}/.local/share/callboard`;
+  assert.deepEqual(fixed, { port: 7337, host: '127.0.0.1', dataDir, logLevel: 'info' });
+  assert.ok(threads >= 1 && threads <= 64);
+  assert.deepEqual(simulateSettings(readOptions('simulate', simulateOptions, [], {})), {
+    url: new URL('http://127.0.0.1:7337/'),
+    executors: 2,
+    missions: 20,
+    rate: 20,
+    duration: undefined,
+  });
+});
+
+test('the data folder is below XDG_DATA_HOME where that is absolute', () => {
+  const dataDir = (base: string) =>
+    readOptions('serve', serveOptions, [], { XDG_DATA_HOME: base })(serveOptions.dataDir);
+  assert.equal(dataDir('/srv/data'), '/srv/data/callboard');
+  assert.equal(dataDir('data'), `${homedir()}/.local/share/callboard`);
+});
+
+test('the help of a command shows each flag, its variable and its default in 80 columns', () => {
+  for (const [command, table] of Object.entries({ serve: serveOptions, simulate: simulateOptions })) {
+    const help = helpText(command, 'What it does.', table, {});
+    const prose = help.replaceAll(/\s+/g, ' ');
+    for (const option of Object.values<OptionTable[string]>(table)) {
+      assert.match(help, new RegExp(`^  --${option.name} <${option.placeholder}> `, 'm'));
+      const fallback = option.fallbackText ?? String(option.fallback({}));
+      assert.ok(prose.includes(`${option.help} Default: ${fallback}. Environment: ${variableOf(option)}.`), prose);
+    }
+    for (const line of help.split('\n')) assert.ok(line.length <= 80, line);
+  }
+});

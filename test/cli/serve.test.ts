@@ -1,0 +1,67 @@
+/** `callboard serve` as a process: where it listens, how it stops, what it cannot do. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { callboard, served } from './callboard.js';
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`it answers where it says it listens, and on ${signal} stops with exit code 0`, async () => {
+    const { server, url } = await served();
+    assert.equal((await fetch(`${url}/healthz`)).status, 200);
+    server.kill(signal);
+    const { code, stdout, stderr } = await server.ended;
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    assert.match(stdout, /"msg":"stopped"}\n$/);
+    await assert.rejects(fetch(`${url}/healthz`));
+  });
+}
+
+test('one Ctrl-C that arrives twice, as under npm, still stops it with exit code 0', async () => {
+  const { server } = await served();
+  server.kill('SIGINT');
+  server.kill('SIGINT');
+  assert.equal((await server.ended).code, 0);
+});
+
+test('a taken port is one clear line and exit code 1', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const address = other.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const { code, stderr } = await callboard(['serve', '--threads', '1'], { CALLBOARD_PORT: String(address.port) }).ended;
+  other.close();
+  const said = `callboard serve: port ${address.port} on 127.0.0.1 is taken: stop what listens there, or choose another with --port.\n`;
+  assert.deepEqual({ code, stderr }, { code: 1, stderr: said });
+});
+
+test('an address of another machine is one clear line and exit code 1', async () => {
+  // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
+  const { code, stderr } = await callboard(['serve', '--threads', '1', '--port', '0', '--host', '192.0.2.1']).ended;
+  assert.equal(stderr, 'callboard serve: 192.0.2.1 is not an address of this machine: choose another with --host.\n');
+  assert.equal(code, 1);
+});
+
+test('at log level silent it says nothing at all', async () => {
+  const port = await freePort();
+  const server = callboard(['serve', '--threads', '1', '--port', String(port), '--log-level', 'silent']);
+  for (let up = false; !up; ) {
+    up = await fetch(`http://127.0.0.1:${port}/healthz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  }
+  server.kill('SIGTERM');
+  const { code, stdout, stderr } = await server.ended;
+  assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '', stderr: '' });
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  assert.ok(address !== null && typeof address === 'object');
+  probe.close();
+  await once(probe, 'close');
+  return address.port;
+}

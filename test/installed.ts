@@ -1,0 +1,163 @@
+/** What a user has: a checkout of their own, and the package as `npm pack` makes it, installed in a folder of its own. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import * as v from 'valibot';
+
+const execute = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+const modules = join(root, 'node_modules');
+
+/** All that the tests need of a package.json. */
+export const manifest = v.parse(
+  v.object({
+    version: v.string(),
+    bin: v.object({ callboard: v.string() }),
+    exports: v.record(v.string(), v.object({ types: v.string(), default: v.string() })),
+    scripts: v.record(v.string(), v.string()),
+    dependencies: v.record(v.string(), v.string()),
+  }),
+  JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')),
+);
+
+/** How TypeScript is set up in the user's folder: as strict as it gets, and the declarations of the package are checked too. */
+const userConfig = {
+  compilerOptions: {
+    target: 'es2022',
+    lib: ['es2023', 'esnext.disposable'],
+    module: 'nodenext',
+    types: ['node'],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+  },
+  include: ['*.ts'],
+};
+
+/** A temporary folder with a copy of the checkout in it, and a user's folder beside it. */
+export class Installation {
+  /** Everything of the checkout that is not ignored, with the same node_modules, and built. */
+  readonly checkout: string;
+  /** A user's project that depends on the package: its node_modules holds it and its dependencies, and nothing else. */
+  readonly user: string;
+  /** An empty home directory for what is run. */
+  readonly home: string;
+  readonly #folder: string;
+  readonly #programs: Program[] = [];
+
+  private constructor() {
+    this.#folder = mkdtempSync(join(tmpdir(), 'callboard-installed-'));
+    this.checkout = join(this.#folder, 'checkout');
+    this.user = join(this.#folder, 'user');
+    this.home = join(this.#folder, 'home');
+    mkdirSync(this.home);
+  }
+
+  /** Builds, packs and installs. No network is needed: dependencies are links to those of the real checkout. */
+  static async make(): Promise<Installation> {
+    const made = new Installation();
+    try {
+      await made.#install();
+    } catch (error) {
+      made.remove();
+      throw error;
+    }
+    return made;
+  }
+
+  async #install(): Promise<void> {
+    const ignored = new Set(['node_modules', 'dist', '.git']);
+    for (const name of readdirSync(root)) {
+      if (!ignored.has(name)) cpSync(join(root, name), join(this.checkout, name), { recursive: true });
+    }
+    symlinkSync(modules, join(this.checkout, 'node_modules'));
+    await this.run('npm', ['pack', '--pack-destination', this.#folder], this.checkout);
+
+    await this.run('tar', ['-xzf', join(this.#folder, `callboard-${manifest.version}.tgz`)], this.#folder);
+    cpSync(join(this.#folder, 'package'), join(this.user, 'node_modules', 'callboard'), { recursive: true });
+    for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
+      mkdirSync(dirname(join(this.user, 'node_modules', name)), { recursive: true });
+      symlinkSync(join(modules, name), join(this.user, 'node_modules', name));
+    }
+    writeFileSync(join(this.user, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(this.user, 'tsconfig.json'), JSON.stringify(userConfig));
+  }
+
+  /** The environment of what is run. */
+  get env(): Record<string, string | undefined> {
+    return { PATH: process.env.PATH, HOME: this.home, npm_config_offline: 'true', npm_config_update_notifier: 'false' };
+  }
+
+  /** Runs a program to its end. @returns what it wrote to stdout @throws what `execFile` does, if it fails */
+  async run(program: string, args: readonly string[], cwd: string): Promise<string> {
+    return (await execute(program, args, { cwd, env: this.env, timeout: 60_000 })).stdout;
+  }
+
+  /** Compiles the TypeScript files in the user's folder. @throws Error saying what is wrong with them */
+  async compile(): Promise<void> {
+    const compiler = join(modules, 'typescript', 'bin', 'tsc');
+    await this.run(process.execPath, [compiler, '-p', this.user], this.user).catch((error: unknown) => {
+      throw new Error(error instanceof Error && 'stdout' in error ? String(error.stdout) : String(error));
+    });
+  }
+
+  /** Starts a program that goes on until it gets a signal. */
+  start(program: string, args: readonly string[], cwd: string): Program {
+    const started = new Program(
+      spawn(program, args, { cwd, env: this.env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] }),
+    );
+    this.#programs.push(started);
+    return started;
+  }
+
+  /** Removes everything, and ends what still runs. */
+  remove(): void {
+    for (const program of this.#programs) program.signal('SIGKILL');
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A program that runs until it is told to stop, in a process group of its own, since npm starts it by way of a shell. */
+export class Program {
+  stdout = '';
+  /** The exit code. */
+  readonly ended: Promise<number | null>;
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.ended = once(child, 'close').then(([code]) => code);
+  }
+
+  /** Sends a signal to all of it; nothing if it has ended. */
+  signal(name: NodeJS.Signals): void {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, name);
+  }
+
+  /** Resolves once `check` does, to true; it is tried again while it does not. */
+  async until(check: () => Promise<boolean>): Promise<void> {
+    while (!(await check().catch(() => false))) {
+      if (this.#child.exitCode !== null) throw new Error(`it ended with exit code ${this.#child.exitCode}`);
+    }
+  }
+
+  /** Resolves to what the group of `pattern` matched, once it is in the output. */
+  async said(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = pattern.exec(this.stdout)?.[1];
+      if (found !== undefined) return found;
+      const { exitCode, stdout } = this.#child;
+      if (exitCode !== null || stdout === null) throw new Error(`it ended without ${pattern}:\n${this.stdout}`);
+      await Promise.race([once(stdout, 'data'), this.ended]);
+    }
+  }
+}
