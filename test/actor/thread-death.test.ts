@@ -9,6 +9,18 @@ import { askError, echo, notes, type Probe, probeModule, type Stage, silent, sta
 
 const lost = ({ observed }: Stage) => observed(({ type }) => type === 'thread-lost');
 
+/** Blocks an actor's thread. @returns what lets the thread go on, and die at once, with all that was sent meanwhile unread */
+function dieWhenTold({ system }: Stage, ref: Ref<ProbeMessage>): () => void {
+  const block = new Int32Array(new SharedArrayBuffer(4));
+  system.tell(ref, { block });
+  system.tell(ref, { crash: 'exit' });
+  system.flush();
+  return () => {
+    Atomics.store(block, 0, 1);
+    Atomics.notify(block, 0);
+  };
+}
+
 /** Notes the ends of what it watches; on the calling thread. */
 function watch({ system }: Stage, refs: readonly AnyRef[]): Promise<readonly Ended[]> {
   return new Promise((resolve) => {
@@ -29,13 +41,13 @@ function watch({ system }: Stage, refs: readonly AnyRef[]): Promise<readonly End
   });
 }
 
-for (const [crash, error] of [
-  ['uncaught', /uncaught on purpose/],
-  ['rejection', /rejected on purpose/],
-  ['exit', /exited with code: 3/],
-  ['heap', /ERR_WORKER_OUT_OF_MEMORY|memory limit/],
+for (const [cause, fatal, error] of [
+  ['uncaught', { crash: 'uncaught' }, /uncaught on purpose/],
+  ['rejection', { crash: 'rejection' }, /rejected on purpose/],
+  ['exit', { crash: 'exit' }, /exited with code: 3/],
+  ['out of memory', { hoard: 'all' }, /ERR_WORKER_OUT_OF_MEMORY|memory limit/],
 ] as const)
-  test(`a thread that dies (${crash}) is replaced: its actors' watchers are told, they start again under the same refs, and the other thread notices nothing`, async () => {
+  test(`a thread that dies (${cause}) is replaced: its actors' watchers are told, they start again under the same refs, and the other thread notices nothing`, async () => {
     const on = stage({ threads: 2 });
     await using _ = on;
     const { system, spawn } = on;
@@ -49,7 +61,7 @@ for (const [crash, error] of [
     await system.settle();
     const waiting = assert.rejects(system.ask(guilty, silent), askError('ERR_ASK_UNDELIVERED'));
     await system.ask(guilty, echo('all told'));
-    system.tell(guilty, { crash });
+    system.tell(guilty, fatal);
     const answered = Promise.all(Array.from({ length: 50 }, (_, i) => system.ask(elsewhere, echo(i))));
     const event = await lost(on);
     assert.equal(event.type === 'thread-lost' && event.thread, 0);
@@ -117,10 +129,9 @@ test('an actor that is to stop when its thread dies, or was stopped, or has ende
   const fleeting = system.spawnOnThread<typeof probe>(probeModule, {}, { supervision: { decide: 'stop' } });
   system.stop(ended);
   await system.settle();
-  // The stop does not arrive: the thread is busy dying.
-  system.tell(guilty, { crash: 'heap' });
-  system.flush();
-  system.stop(stopped);
+  const die = dieWhenTold(on, guilty);
+  system.stop(stopped); // It does not arrive: the thread is blocked, and then it dies.
+  die();
   await lost(on);
   await system.settle();
   await system.ask(guilty, echo('alive'));
@@ -238,9 +249,10 @@ test('whoever paused for a thread that was behind is told when it is replaced', 
   const ref = spawn();
   await system.settle();
   const drained = new Promise<number>((resolve) => system.onDrain(resolve));
-  system.tell(ref, { crash: 'heap' });
+  const die = dieWhenTold(on, ref);
   while (!system.saturated(0)) system.tell(ref, 'x'.repeat(100));
   system.flush();
+  die();
   assert.equal(await drained, 0);
   assert.equal(system.saturated(0), false);
 });
@@ -251,9 +263,10 @@ test('stats, snapshot and drain are answered although the thread dies meanwhile'
   const { system, spawn } = on;
   const ref = spawn();
   await system.settle();
-  system.tell(ref, { crash: 'heap' });
-  system.flush();
-  const [stats, snapshot] = await Promise.all([system.stats(), system.snapshot(0), system.settle()]);
+  const die = dieWhenTold(on, ref);
+  const answers = Promise.all([system.stats(), system.snapshot(0), system.settle()]);
+  die();
+  const [stats, snapshot] = await answers;
   assert.equal(stats.length, 2);
   assert.ok(Array.isArray(snapshot));
   await lost(on);

@@ -4,9 +4,11 @@ import type { Behaviour } from '../../src/actor/index.js';
 const hungry: Behaviour<'eat', unknown[]> = {
   name: 'hungry',
   start: () => [],
-  receive(eaten) {
-    // Bit by bit: V8 ends the whole process when a heap fills up faster than it can end the thread.
-    for (;;) eaten.push(new Array(100).fill(eaten.length));
+  receive(eaten, message, context) {
+    // Message by message: Node 24 ends the whole process when one tight loop exhausts a thread's heap.
+    for (let bite = 0; bite < 1_000; bite++) eaten.push(new Array(100).fill(bite));
+    context.tell(context.self, message);
+    return eaten;
   },
 };
 
