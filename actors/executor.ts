@@ -20,8 +20,6 @@ export const executorModule = new URL(import.meta.url);
 export interface Description {
   /** Registered with a later 1.x version of the contract: unknown fields are ignored. */
   readonly lenient: boolean;
-  /** Its missions can be suspended and resumed. */
-  readonly resumable: boolean;
 }
 
 export interface ExecutorStart {
@@ -52,7 +50,8 @@ export type ExecutorMessage<Kept> =
   | { readonly type: 'view'; readonly replyTo: Ref<ExecutorView> }
   | { readonly type: 'create'; readonly mission: MissionStart }
   | MissionRequest<Kept>
-  | { readonly type: 'left' };
+  /** It was deregistered; `resumable` says whether its missions are suspended, or fail. */
+  | { readonly type: 'left'; readonly resumable: boolean };
 
 interface Executor<Kept> {
   readonly executorId: string;
@@ -188,7 +187,7 @@ export function executorActor<Kept>(
           break;
         case 'left':
           for (const ref of executor.missions.values())
-            context.tell(ref, { type: 'executor-left', resumable: executor.description.resumable });
+            context.tell(ref, { type: 'executor-left', resumable: message.resumable });
           executor.connection = undefined;
           break;
         default:

@@ -200,11 +200,15 @@ function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, 
   }
   view.recentEvents.push(kept);
   if (view.recentEvents.length > RECENT_EVENTS) view.recentEvents.shift();
-  const state = nextState(event.event, view.state) ?? view.state;
+  const state = isLateEcho(mission, event) ? view.state : (nextState(event.event, view.state) ?? view.state);
   // Before `enter`, whose reports are to find the mission complete.
   note(mission, event, context);
   enter(mission, state, event.ts, context);
 }
+
+/** The echo of an answer to another question than the one that is open. */
+const isLateEcho = <Kept>({ question }: Mission<Kept>, event: MissionEvent): boolean =>
+  event.event === 'mission.hitl_responded' && question !== undefined && question.hitlId !== event.data.hitl_id;
 
 /** Takes from an event what it says beside the state. */
 function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: MissionContext<Kept>): void {

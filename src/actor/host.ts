@@ -8,7 +8,7 @@ import type { AnyBehaviour, Behaviour, Ended, EndReason, SpawnOptions, StopMode 
 import { Asked, Cell, DRAINED, EndedSignal, Envelope, Escalated, isMessage } from './cell.js';
 import type { Clock } from './clock.js';
 import { type DeadLetterReason, describeError, type SystemEvent } from './events.js';
-import { type AnyRef, asRef, formatRef, type Ref, threadOf } from './ref.js';
+import { type AnyRef, asRef, formatRef, hostOf, type Ref } from './ref.js';
 import { Ring } from './ring.js';
 import type { ActorSignal } from './signals.js';
 import { type Decision, defaultSupervision, FailureCount, type Supervision } from './supervision.js';
@@ -93,7 +93,7 @@ export class Host {
   tell(ref: number, message: unknown): boolean {
     const addressee = this.#table.get(ref);
     if (addressee !== undefined) return addressee.accept(message);
-    if (threadOf(ref) !== this.thread) return this.#options.sendAway(ref, message);
+    if (hostOf(ref) !== this.thread) return this.#options.sendAway(ref, message);
     this.deadLetter(ref, 'no-such-actor', message);
     return false;
   }
@@ -108,7 +108,7 @@ export class Host {
 
   /** Tells whoever waits for an answer at an address, wherever it is, that there will be none. */
   unanswered(replyTo: number, reason: string): void {
-    if (threadOf(replyTo) !== this.thread) this.#options.signalAway(asRef(replyTo), { kind: 'unanswered', reason });
+    if (hostOf(replyTo) !== this.thread) this.#options.signalAway(asRef(replyTo), { kind: 'unanswered', reason });
     else this.#table.get(replyTo)?.unanswered?.(reason);
   }
 
@@ -170,7 +170,7 @@ export class Host {
   stop(ref: AnyRef, mode: StopMode): void {
     const cell = this.find(ref);
     if (cell === undefined) {
-      if (threadOf(ref) !== this.thread) this.#options.signalAway(ref, { kind: 'stop', mode });
+      if (hostOf(ref) !== this.thread) this.#options.signalAway(ref, { kind: 'stop', mode });
     } else if (mode === 'drain' && (cell.status === 'running' || cell.mailbox !== undefined)) cell.enqueue(DRAINED);
     else this.end(cell, 'stopped');
   }
@@ -180,19 +180,19 @@ export class Host {
     if (cell !== undefined) {
       cell.watchers ??= new Set();
       cell.watchers.add(watcher);
-    } else if (threadOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'watch', watcher });
+    } else if (hostOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'watch', watcher });
     else this.tellEnded(watcher, { ref: target, reason: 'no-such-actor' });
   }
 
   unwatch(target: AnyRef, watcher: number): void {
     const cell = this.find(target);
     if (cell !== undefined) cell.watchers?.delete(watcher);
-    else if (threadOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'unwatch', watcher });
+    else if (hostOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'unwatch', watcher });
   }
 
   /** Death watch: tells a watcher, wherever it is, that an actor ended. */
   tellEnded(watcher: number, ended: Ended): void {
-    if (threadOf(watcher) !== this.thread) {
+    if (hostOf(watcher) !== this.thread) {
       this.#options.signalAway(asRef(watcher), { kind: 'ended', ended });
       return;
     }

@@ -3,7 +3,7 @@
  * thread dies, this is all that is left of them.
  */
 import type { SpawnOptions } from './behaviour.js';
-import { firstAddress, threadOf } from './ref.js';
+import { firstAddress, hostOf } from './ref.js';
 import { FailureCount } from './supervision.js';
 import { AddressTable } from './table.js';
 
@@ -36,13 +36,13 @@ export class RemoteActors {
   }
 
   forget(ref: number): void {
-    const table = this.#spawned[threadOf(ref) - 1];
+    const table = this.#spawned[hostOf(ref) - 1];
     const actor = table?.get(ref);
     if (actor) table?.remove(actor);
   }
 
   get(ref: number): RemoteActor | undefined {
-    return this.#spawned[threadOf(ref) - 1]?.get(ref);
+    return this.#spawned[hostOf(ref) - 1]?.get(ref);
   }
 
   /** What was spawned on a thread and has not ended. */

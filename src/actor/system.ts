@@ -17,7 +17,7 @@ import { describeError, logToStandardError, type SystemEvent } from './events.js
 import { Host, type HostStats } from './host.js';
 import { Inlet } from './inlet.js';
 import { AskError, type AskOptions, DEFAULT_ASK_TIMEOUT, Question } from './question.js';
-import { type AnyRef, asRef, firstAddress, formatRef, type Ref, threadOf } from './ref.js';
+import { type AnyRef, asRef, firstAddress, formatRef, hostOf, type Ref } from './ref.js';
 import { type RemoteActor, RemoteActors } from './remote.js';
 import { type ActorSignal, isSignal, type SpawnSignal, SYSTEM_ADDRESS } from './signals.js';
 import type { Supervision } from './supervision.js';
@@ -171,7 +171,7 @@ export class System {
    * on their way to a thread, and the array is empty afterwards.
    */
   transfer(to: Ref<Uint8Array>, bytes: Uint8Array): boolean {
-    const lane = this.#workers[threadOf(to) - 1]?.thread.lane;
+    const lane = this.#workers[hostOf(to) - 1]?.thread.lane;
     return lane?.transfer(to, bytes) || this.tell(to, bytes);
   }
 
@@ -213,7 +213,7 @@ export class System {
     if (this.#host.running) throw new Error('askNow can not be called from inside an actor');
     const question = this.#put(to, message, { timeout }, () => undefined);
     const until = performance.now() + timeout;
-    const index = threadOf(to);
+    const index = hostOf(to);
     while (question.outcome === undefined) if (!this.#workNow(index, until)) break;
     if (question.outcome === undefined) question.expire(timeout);
     const outcome = question.outcome;
@@ -223,7 +223,7 @@ export class System {
 
   /** The thread an actor lives on, 0 to `threads` − 1; undefined is the calling thread. */
   threadOf(ref: AnyRef): number | undefined {
-    const index = threadOf(ref);
+    const index = hostOf(ref);
     return index === 0 ? undefined : index - 1;
   }
 
@@ -351,8 +351,8 @@ export class System {
     const replyTo = question.ref;
     try {
       const asked = message(asRef(replyTo));
-      if (threadOf(to) === 0) this.#host.ask(to, asked, replyTo);
-      else if (!this.#workers[threadOf(to) - 1]?.thread.lane.send(-to, { kind: 'ask', message: asked, replyTo }))
+      if (hostOf(to) === 0) this.#host.ask(to, asked, replyTo);
+      else if (!this.#workers[hostOf(to) - 1]?.thread.lane.send(-to, { kind: 'ask', message: asked, replyTo }))
         this.#host.deadLetter(to, this.#open ? 'lane-full' : 'no-such-actor', new Asked(asked, replyTo));
     } catch (error) {
       question.fail(error);
@@ -402,7 +402,7 @@ export class System {
     else if (message.kind === 'observed') this.#observe(message.event);
     else if (address === -SYSTEM_ADDRESS) {
       if (message.kind === 'ended') this.#remote.forget(message.ended.ref);
-    } else if (threadOf(-address) !== 0) this.#signalAway(asRef(-address), message);
+    } else if (hostOf(-address) !== 0) this.#signalAway(asRef(-address), message);
     else {
       if (message.kind === 'ended') this.#remote.unwatch(message.ended.ref, -address);
       this.#host.signal(asRef(-address), message);
@@ -414,7 +414,7 @@ export class System {
   }
 
   #send(address: number, message: unknown, signal?: 'signal'): boolean {
-    const lane = this.#workers[threadOf(address) - 1]?.thread.lane;
+    const lane = this.#workers[hostOf(address) - 1]?.thread.lane;
     if (signal ? lane?.send(-address, message, true) : lane?.send(address, message)) return true;
     this.#host.deadLetter(address, lane && this.#open ? 'lane-full' : 'no-such-actor');
     return false;
@@ -467,10 +467,10 @@ export class System {
     if (worker?.inlet.waiting) this.#leaving.add(worker.inlet);
     this.#startThread(index, lost.freeAddress, startIn, deaths + 1);
     for (const question of this.#questions)
-      if (threadOf(question.to) === index) question.unanswered(`the thread of ${formatRef(question.to)} died`);
+      if (hostOf(question.to) === index) question.unanswered(`the thread of ${formatRef(question.to)} died`);
     for (const [watched, watcher] of this.#remote.watches())
-      if (threadOf(watcher) === index) this.#host.unwatch(asRef(watched), watcher);
-    this.#tellWatchers((watched) => threadOf(watched) === index, 'thread-lost', error);
+      if (hostOf(watcher) === index) this.#host.unwatch(asRef(watched), watcher);
+    this.#tellWatchers((watched) => hostOf(watched) === index, 'thread-lost', error);
     for (const actor of this.#remote.on(index)) this.#restart(actor, error);
     // Whoever paused because the thread was behind waits for this.
     this.#tellDrained(index);

@@ -28,13 +28,11 @@ export type Transition = {
   from: readonly MissionState[];
   /** The state it leads to, or `same` for no change. */
   to: MissionState | 'same';
-  /** In any other live state the event is merely late, and changes nothing. */
-  mayBeLate?: true;
 };
 
 /** The table of events. */
 export const transitions: Readonly<Record<MissionEventName, Transition>> = {
-  'mission.assigned': { from: ['queued', 'assigned'], to: 'assigned', mayBeLate: true },
+  'mission.assigned': { from: ['queued', 'assigned'], to: 'assigned' },
   'mission.started': { from: ['queued', 'assigned', 'paused', 'suspended', 'hitl-required'], to: 'running' },
   'mission.progress': { from: liveStates, to: 'same' },
   'mission.hitl_required': { from: liveStates, to: 'hitl-required' },
@@ -59,9 +57,8 @@ export type OperatorAction = keyof typeof operatorEvents;
 
 /** The table again, ready to be asked: event, then state, then where that leads. */
 const next = new Map<string, Map<MissionState, MissionState>>();
-for (const [event, { from, to, mayBeLate }] of Object.entries(transitions)) {
+for (const [event, { from, to }] of Object.entries(transitions)) {
   const states = new Map<MissionState, MissionState>();
-  if (mayBeLate) for (const state of liveStates) states.set(state, state);
   for (const state of from) states.set(state, to === 'same' ? state : to);
   next.set(event, states);
 }

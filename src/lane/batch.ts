@@ -18,8 +18,10 @@ export type Batch = readonly [buffer: ArrayBuffer, used: number, cloned: readonl
 const HEADER = 12;
 const CLONED = 0xffff_ffff;
 const FIRST_SIZE = 4 * 1024;
-/** What one cloned message counts towards back-pressure, in bytes, beside the length of a string. */
+/** What one cloned object counts towards back-pressure, in bytes, beside the texts and bytes in it. */
 const CLONED_WEIGHT = 256;
+/** How deep in an object texts and bytes are looked for. */
+const WEIGHED_DEPTH = 4;
 
 /** Bytes from which on it pays to hand over a buffer instead of copying it. */
 const WORTH_TRANSFERRING = 16 * 1024;
@@ -54,7 +56,7 @@ export class BatchWriter {
     this.#view.setUint32(this.#used + 8, CLONED, true);
     this.#used += HEADER;
     this.#cloned.push(message);
-    this.weight += typeof message === 'string' ? HEADER + message.length : CLONED_WEIGHT;
+    this.weight += (typeof message === 'string' ? HEADER : CLONED_WEIGHT) + weightOf(message, WEIGHED_DEPTH);
   }
 
   /**
@@ -70,7 +72,6 @@ export class BatchWriter {
     // A plain view: a Buffer would arrive as one all the same.
     this.#addCloned(address, new Uint8Array(buffer));
     this.#transferred.push(buffer);
-    this.weight += bytes.length;
   }
 
   /** Hands over what was collected, and the buffers that are to be transferred with it; and starts anew. */
@@ -98,6 +99,20 @@ export class BatchWriter {
     bytes.set(this.#bytes.subarray(0, this.#used));
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
+  }
+}
+
+/** The lengths of the texts and the bytes in a message. */
+function weightOf(message: unknown, depth: number): number {
+  if (typeof message === 'string') return message.length;
+  if (typeof message !== 'object' || message === null || depth === 0) return 0;
+  if (ArrayBuffer.isView(message)) return message.byteLength;
+  try {
+    let weight = 0;
+    for (const part of Object.values(message)) weight += weightOf(part, depth - 1);
+    return weight;
+  } catch {
+    return 0; // A getter that throws: it can not be cloned either.
   }
 }
 

@@ -92,7 +92,7 @@ export class AsyncExecutorRegistry extends EventEmitter {
   }
 
   async pushToExecutor(executorId: string, event: EventEnvelope): Promise<boolean> {
-    return this.supervisor.pushHandedIn(executorId, event) ?? this.supervisor.push(executorId, event).later();
+    return this.supervisor.pushHandedIn(executorId, event) ?? this.supervisor.push(executorId, event)?.later() ?? false;
   }
 
   /** Hands an event over. Resolves at once, or when its thread keeps up again: await it, and memory stays bounded. */
@@ -157,6 +157,7 @@ export class AsyncExecutorRegistry extends EventEmitter {
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }
+
   #letGo(which: (waiting: { readonly thread: number }) => boolean): void {
     const waiting = this.#waiting;
     this.#waiting = waiting.filter((one) => !which(one));

@@ -8,12 +8,13 @@
 import type { Description, ExecutorMessage, ExecutorStart, ExecutorView } from '../../actors/executor.js';
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
 import type { MissionView, OperatorTarget, Outcome, Refusal } from '../../actors/mission.js';
-import type { AnyRef, Behaviour, Ref, System } from '../actor/index.js';
+import { type AnyRef, AskError, type AskOptions, type Behaviour, type Ref, type System } from '../actor/index.js';
 import {
   type EventEnvelope,
   type ExecutorRegisterResponse,
   type ExecutorRegistration,
   type ExecutorSummary,
+  isTerminal,
   type MissionRecord,
   type MissionState,
   type OperatorAction,
@@ -33,6 +34,9 @@ export interface Inquiry<Answer> {
   now(): Answer;
   later(): Promise<Answer>;
 }
+
+/** Milliseconds that an executor's actor has to say when it last heard an event. */
+const SUMMARY_TIMEOUT = 1_000;
 
 export type DeregistrationReason = 'graceful_shutdown' | 'operator_deleted' | 'timeout';
 
@@ -82,6 +86,12 @@ export class Supervisor<Kept> {
   readonly #reports: Ref<SupervisorMessage>;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
+  /** By mission: what was decided about it here and no report has confirmed. Told again should the thread die. */
+  readonly #unconfirmed = new Map<string, { executorId: string; message: ExecutorMessage<Kept> }>();
+  /** Executors that left, with live missions: whether these are suspended, or fail. Told again should the thread die. */
+  readonly #departed = new Map<string, { resumable: boolean }>();
+  /** What a thread that is far behind did not take: in order, for when it has caught up. */
+  readonly #refused: { executorId: string; message: ExecutorMessage<Kept> }[] = [];
 
   constructor(stage: Stage<Kept>, options: SupervisorOptions) {
     this.#stage = stage;
@@ -89,6 +99,9 @@ export class Supervisor<Kept> {
     this.#options = options;
     this.identities = options.identities;
     this.#reports = this.system.spawn(this.#reporting(), undefined);
+    this.system.onDrain(() => {
+      for (const { executorId, message } of this.#refused.splice(0)) this.#command(executorId, message);
+    });
   }
 
   // Executors.
@@ -100,7 +113,8 @@ export class Supervisor<Kept> {
     const { executor_id: executorId, name } = payload;
     const token = this.identities.issue(executorId);
     const registration = this.directory.upsert(payload, token, this.#timestamp());
-    this.system.tell(this.#ref(executorId), { type: 'described', description: describe(registration) });
+    this.#departed.delete(executorId);
+    this.#command(executorId, { type: 'described', description: describe(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
     return { ok: true, response, ...(warning !== undefined && { warning }) };
@@ -109,7 +123,9 @@ export class Supervisor<Kept> {
   deregister(executorId: string, reason: DeregistrationReason): boolean {
     const registration = this.directory.remove(executorId);
     if (registration === undefined) return false;
-    this.system.tell(this.#ref(executorId), { type: 'left' });
+    const resumable = registration.capabilities.includes('resumable');
+    if (registration.currentMissions.size > 0) this.#departed.set(executorId, { resumable });
+    this.#command(executorId, { type: 'left', resumable });
     const connection = this.#handedIn.get(executorId);
     if (connection !== undefined) {
       this.system.tell(connection, { type: 'close', code: 1000, reason });
@@ -132,13 +148,13 @@ export class Supervisor<Kept> {
     const former = this.#handedIn.get(executorId);
     if (former !== undefined) {
       this.#handedIn.delete(executorId);
-      this.system.tell(this.#ref(executorId), { type: 'disconnected', connection: former });
+      this.#command(executorId, { type: 'disconnected', connection: former });
       this.system.stop(former);
     }
     if (next !== undefined) {
       const connection = this.system.spawn(handedInConnection, { wsConn: next, outside: this.#options.outside });
       this.#handedIn.set(executorId, connection);
-      this.system.tell(this.#ref(executorId), { type: 'connected', connection });
+      this.#command(executorId, { type: 'connected', connection });
     }
   }
 
@@ -146,12 +162,12 @@ export class Supervisor<Kept> {
   attach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, true, this.#timestamp());
     this.identities.seen(executorId, this.#options.now());
-    this.system.tell(this.#ref(executorId), { type: 'connected', connection });
+    this.#command(executorId, { type: 'connected', connection });
   }
 
   detach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, false, this.#timestamp());
-    this.system.tell(this.#ref(executorId), { type: 'disconnected', connection });
+    this.#command(executorId, { type: 'disconnected', connection });
   }
 
   /** Where an executor's events are to be sent. */
@@ -165,7 +181,9 @@ export class Supervisor<Kept> {
     return wsConn && send(wsConn, () => JSON.stringify(event));
   }
 
-  push(executorId: string, event: EventEnvelope): Inquiry<boolean> {
+  /** Sends an event to an executor; undefined if it is not registered. */
+  push(executorId: string, event: EventEnvelope): Inquiry<boolean> | undefined {
+    if (!this.directory.executors.has(executorId)) return undefined;
     const text = JSON.stringify(event);
     return this.#inquire(
       this.#ref(executorId),
@@ -194,19 +212,34 @@ export class Supervisor<Kept> {
     return this.system.threadOf(this.#ref(executorId)) ?? 0;
   }
 
-  /** An executor's summary, with the time of its last event; undefined if it is not registered. */
+  /**
+   * An executor's summary, with the time of its last event; undefined if it is not registered. Where its actor does not
+   * answer in time, it is what was known before: one thread that hangs is not to keep the others' executors from being seen.
+   */
   summary(executorId: string): Inquiry<ExecutorSummary | undefined> | undefined {
     if (!this.directory.executors.has(executorId)) return undefined;
-    return this.#inquire(
+    const known = (): ExecutorSummary | undefined => {
+      // It may have left meanwhile.
+      const registration = this.directory.executors.get(executorId);
+      return registration && summaryOf(registration);
+    };
+    const { now, later } = this.#inquire(
       this.#ref(executorId),
       (replyTo: Ref<ExecutorView>) => ({ type: 'view', replyTo }),
       ({ lastEventTs }) => {
         if (lastEventTs !== undefined) this.#saw(executorId, lastEventTs);
-        // It may have left meanwhile.
-        const registration = this.directory.executors.get(executorId);
-        return registration && summaryOf(registration);
+        return known();
       },
+      { timeout: SUMMARY_TIMEOUT },
     );
+    return {
+      now,
+      later: () =>
+        later().catch((error: unknown) => {
+          if (error instanceof AskError) return known();
+          throw error;
+        }),
+    };
   }
 
   // Missions.
@@ -216,22 +249,25 @@ export class Supervisor<Kept> {
     const at = this.#timestamp();
     const mission = { missionId, executorId, state, createdAt: at, updatedAt: at };
     if (!this.directory.addMission(mission)) return false;
-    this.system.tell(this.#ref(executorId), { type: 'create', mission });
+    this.#command(executorId, { type: 'create', mission });
     return true;
   }
 
   /** An executor took a mission: creates it if it is not there yet. One that is another's stays so. */
   assign(missionId: string, executorId: string): void {
     if (!this.create(missionId, executorId, 'assigned')) {
-      if (this.directory.missions.get(missionId)?.executorId !== executorId) return;
-      this.system.tell(this.#ref(executorId), { type: 'assigned', missionId });
+      const mission = this.directory.missions.get(missionId);
+      if (mission?.executorId !== executorId) return;
+      // In any other state it has shown by itself that the executor has it.
+      if (mission.state === 'queued') this.#decide(missionId, executorId, { type: 'assigned', missionId });
     }
     this.#emit(['mission:assigned', { missionId, executorId }]);
   }
 
   fail(missionId: string, error: string): void {
     const entry = this.directory.missions.get(missionId);
-    if (entry) this.system.tell(this.#ref(entry.executorId), { type: 'fail', missionId, error });
+    if (entry && !isTerminal(entry.state))
+      this.#decide(missionId, entry.executorId, { type: 'fail', missionId, error });
   }
 
   /** A mission as programs see it, or undefined if there is none such. */
@@ -302,11 +338,31 @@ export class Supervisor<Kept> {
     to: Ref<ExecutorMessage<Kept>>,
     message: (replyTo: Ref<Raw>) => ExecutorMessage<Kept>,
     map: (raw: Raw) => Answer,
+    options: AskOptions = {},
   ): Inquiry<Answer> {
     return {
-      now: () => map(this.system.askNow(to, message)),
-      later: async () => map(await this.system.ask(to, message)),
+      now: () => map(this.system.askNow(to, message, options.timeout)),
+      later: async () => map(await this.system.ask(to, message, options)),
     };
+  }
+
+  /** Tells an executor's actor something that must not be lost, now or as soon as its thread takes it. */
+  #command(executorId: string, message: ExecutorMessage<Kept>): void {
+    if (this.#refused.length > 0 || !this.system.tell(this.#ref(executorId), message))
+      this.#refused.push({ executorId, message });
+  }
+
+  /** As `#command`, for what a report will confirm. */
+  #decide(missionId: string, executorId: string, message: ExecutorMessage<Kept>): void {
+    this.#unconfirmed.set(missionId, { executorId, message });
+    this.#command(executorId, message);
+  }
+
+  /** A report tells of a mission's state: what was decided before has come to pass, or is overtaken. */
+  #confirm(missionId: string, state: MissionState): void {
+    const decided = this.#unconfirmed.get(missionId);
+    if (decided !== undefined && (isTerminal(state) || decided.message.type === 'assigned'))
+      this.#unconfirmed.delete(missionId);
   }
 
   /** The connections that programs handed in are closed with 1000. */
@@ -335,7 +391,7 @@ export class Supervisor<Kept> {
   #start(executorId: string): ExecutorStart {
     const registration = this.directory.executors.get(executorId);
     const missions = this.directory.liveMissions(executorId);
-    const description = registration ? describe(registration) : { lenient: false, resumable: false };
+    const description = registration ? describe(registration) : { lenient: false };
     return { executorId, description, reports: this.#reports, missions };
   }
 
@@ -368,6 +424,10 @@ export class Supervisor<Kept> {
         if (reason === 'thread-lost') {
           context.watch(ref);
           this.#tellConnection(executorId, this.#ref(executorId));
+          for (const decided of this.#unconfirmed.values())
+            if (decided.executorId === executorId) this.#command(executorId, decided.message);
+          const departed = this.#departed.get(executorId);
+          if (departed !== undefined) this.#command(executorId, { type: 'left', ...departed });
         } else {
           this.#executorOf.delete(ref);
           this.#refs.delete(executorId);
@@ -383,12 +443,14 @@ export class Supervisor<Kept> {
       case 'state': {
         const { missionId, executorId, state, prevState, at } = report;
         this.directory.setState(missionId, state, at);
+        this.#confirm(missionId, state);
         this.#emit(['mission:state_change', { missionId, executorId, state, prevState }]);
         break;
       }
       case 'lost': {
         const { missionId, executorId, at } = report;
         const prevState = this.directory.setState(missionId, 'failed', at);
+        this.#confirm(missionId, 'failed');
         if (prevState !== undefined)
           this.#emit(['mission:state_change', { missionId, executorId, state: 'failed', prevState }]);
         this.#options.notice(report);
@@ -413,7 +475,6 @@ export class Supervisor<Kept> {
 
 const describe = (registration: ExecutorRegistration): Description => ({
   lenient: registration.specVersion !== specVersion,
-  resumable: registration.capabilities.includes('resumable'),
 });
 
 function executorIdOf(envelope: unknown): string | undefined {

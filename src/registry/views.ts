@@ -1,6 +1,12 @@
 /** Executors and missions as they are shown: to programs, and as the JSON of the REST interface. */
 import type { MissionView } from '../../actors/mission.js';
-import { type ExecutorRegistration, type ExecutorSummary, isTerminal, type MissionRecord } from '../contract/index.js';
+import {
+  type ExecutorRegistration,
+  type ExecutorSummary,
+  isTerminal,
+  type MissionRecord,
+  specVersion,
+} from '../contract/index.js';
 import type { MissionEntry } from './directory.js';
 
 /** A mission whose actor was lost: what the directory knows of it. */
@@ -33,7 +39,8 @@ export function summaryOf(registration: ExecutorRegistration): ExecutorSummary {
     ...(registration.a2aInstanceId !== undefined && { a2a_instance_id: registration.a2aInstanceId }),
     name: registration.name,
     version: registration.version,
-    spec_version: registration.specVersion,
+    // The version that is spoken with it: the published shape knows no other.
+    spec_version: specVersion,
     transport_endpoints: { ...registration.transportEndpoints },
     capabilities: [...registration.capabilities],
     connected: registration.connected,

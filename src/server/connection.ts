@@ -8,7 +8,7 @@ import { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { ExecutorMessage } from '../../actors/executor.js';
 import type { ConnectionMessage } from '../../actors/messages.js';
-import type { Behaviour, Ref } from '../actor/index.js';
+import type { Behaviour, Context, Ref } from '../actor/index.js';
 import type { SocketMessage } from './socket.js';
 
 /** The module of this behaviour, for spawning it on a thread. */
@@ -35,8 +35,11 @@ export type ConnectionInput = Uint8Array | ConnectionMessage | { readonly type: 
 
 interface Connection {
   readonly stream: SocketStream;
+  readonly executor: Ref<ExecutorMessage<string>> | undefined;
   /** Once the handshake is done. */
   ws: WebSocket | undefined;
+  /** Something can be sent: neither side has closed. */
+  isOpen: boolean;
 }
 
 const protocol = new WebSocketServer({
@@ -82,7 +85,7 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     const stream = new SocketStream((message) => void context.tell(socket, message));
     // ws reports protocol errors on the WebSocket; those of a stream that is gone concern nobody.
     stream.on('error', () => undefined);
-    const state: Connection = { stream, ws: undefined };
+    const state: Connection = { stream, executor, ws: undefined, isOpen: true };
     const request = new IncomingMessage(new Socket());
     request.method = 'GET';
     Object.assign(request.headers, headers);
@@ -101,13 +104,14 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     });
     return state;
   },
-  receive(state, message) {
+  receive(state, message, context) {
     if (message instanceof Uint8Array) {
       state.stream.push(Buffer.from(message.buffer, message.byteOffset, message.byteLength));
     } else if (message.type === 'push') state.ws?.send(message.text);
     else if (message.type === 'close') close(state, message.code, message.reason);
     else if (message.type === 'socket-ended') state.stream.push(null);
     else state.stream.destroy();
+    noteClosing(state, context);
     return state;
   },
   /** The executor's actor was given up on. Its successor is not known here: the executor is to dial again. */
@@ -119,6 +123,14 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     state.stream.destroy();
   },
 };
+
+/** What is pushed from now on would not arrive. The socket itself may stay half open for a while. */
+function noteClosing(state: Connection, context: Context<ConnectionInput>): void {
+  const { executor, ws } = state;
+  if (!state.isOpen || ws === undefined || ws.readyState === ws.OPEN) return;
+  state.isOpen = false;
+  if (executor !== undefined) context.tell(executor, { type: 'disconnected', connection: context.self });
+}
 
 /** Nothing counts that comes after the close; but at a shutdown, what the executor sent before it heard of that does. */
 function close({ ws }: Connection, code: number, reason: string): void {

@@ -73,7 +73,8 @@ export class Dispatcher {
     const a2aId = filter.a2a_instance_id ?? filter.instance_id ?? undefined;
     let executorId = filter.executor_id ?? undefined;
     if (executorId === undefined && a2aId !== undefined) {
-      executorId = [...directory.executors.values()].find(({ a2aInstanceId }) => a2aInstanceId === a2aId)?.executorId;
+      const named = [...directory.executors.values()].filter(({ a2aInstanceId }) => a2aInstanceId === a2aId);
+      executorId = (named.find(({ connected }) => connected) ?? named[0])?.executorId;
       if (executorId === undefined)
         return refusal('no_executor_available', `no registered executor has the A2A instance id ${a2aId}`);
     }
@@ -113,9 +114,15 @@ export class Dispatcher {
         await response.body?.cancel();
         response = await post(`${rest}/dispatch`);
       }
-      const estimatedStart = estimatedStartOf(await read(response));
-      if (!response.ok) return this.#failed(missionId, 'executor_rejected', `it answered ${response.status}`);
-      this.#supervisor.assign(missionId, executorId);
+      if (!response.ok) {
+        await response.body?.cancel();
+        return this.#failed(missionId, 'executor_rejected', `it answered ${response.status}`);
+      }
+      // It has the mission, whatever becomes of the rest of its answer.
+      const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
+      const aborted = this.#supervisor.directory.missions.get(missionId)?.state === 'aborted';
+      if (aborted) this.#tellAborted(missionId, executorId);
+      else this.#supervisor.assign(missionId, executorId);
       const body: DispatchResponse = {
         mission_id: missionId,
         executor_id: executorId,
@@ -129,6 +136,17 @@ export class Dispatcher {
         return this.#failed(missionId, 'executor_timeout', `it did not answer within ${this.#timeout} ms`);
       return this.#failed(missionId, 'executor_unreachable', reasonOf(error));
     }
+  }
+
+  /** An operator aborted the mission before its executor knew of it. */
+  #tellAborted(mission_id: string, executor_id: string): void {
+    const data = { state: 'aborted', aborted_by: 'operator' };
+    const event = { event: 'mission.aborted', executor_id, mission_id, ts: new Date().toISOString(), data };
+    // Where it does not arrive, the executor is told when it resyncs.
+    this.#supervisor
+      .push(executor_id, event)
+      ?.later()
+      .catch(() => undefined);
   }
 
   #failed(missionId: string, code: ErrorCode, detail: string): DispatchAnswer {

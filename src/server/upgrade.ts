@@ -38,11 +38,6 @@ export class Upgrades {
     this.#feeds = new Feeds(supervisor.system);
   }
 
-  /** How many executors are connected. */
-  get size(): number {
-    return this.#current.size;
-  }
-
   /** Takes an upgrade request: for the `upgrade` event of a `node:http` server. */
   readonly handle = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on('error', () => socket.destroy());
@@ -91,12 +86,15 @@ export class Upgrades {
     this.#current.set(executorId, connection);
     this.#log.info({ executorId, replaces: former !== undefined }, 'an executor connected');
     supervisor.attach(executorId, connection);
-    socket.once('close', () => {
+    const onEnd = (): void => {
       if (this.#current.get(executorId) !== connection) return;
       this.#current.delete(executorId);
       this.#log.info({ executorId }, 'an executor disconnected');
       supervisor.detach(executorId, connection);
-    });
+    };
+    // Once it is over for one side: the other may keep a socket half open for as long as it is let.
+    socket.once('finish', onEnd);
+    socket.once('close', onEnd);
   }
 
   #reject(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {

@@ -14,7 +14,7 @@ import {
   type SystemEvent,
   VirtualClock,
 } from '../../src/actor/index.js';
-import { threadOf } from '../../src/actor/ref.js';
+import { hostOf } from '../../src/actor/ref.js';
 
 function stage() {
   const clock = new VirtualClock(5_000);
@@ -121,7 +121,7 @@ test('an actor knows its own ref, the time and a random number, all from the sys
   system.tell(ref, (context) => seen.push(context.self, context.now(), context.random()));
   system.run();
   assert.deepEqual(seen, [ref, 5_007, 0.25]);
-  assert.equal(threadOf(ref), 0);
+  assert.equal(hostOf(ref), 0);
   assert.match(formatRef(ref), /^0\.\d+$/);
 });
 

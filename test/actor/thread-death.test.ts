@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AnyRef, Behaviour, Ended, Ref } from '../../src/actor/index.js';
-import { threadOf } from '../../src/actor/ref.js';
+import { hostOf } from '../../src/actor/ref.js';
 import type probe from './probe.js';
 import type { ProbeMessage } from './probe.js';
 import { askError, echo, notes, type Probe, probeModule, type Stage, silent, stage } from './threads.js';
@@ -83,7 +83,7 @@ for (const [cause, fatal, error] of [
       "children are their parents' to start",
     );
     const born = await system.ask(guilty, (replyTo: Ref<Probe>) => ({ child: replyTo }));
-    assert.equal(threadOf(born), threadOf(child));
+    assert.equal(hostOf(born), hostOf(child));
     assert.ok(born > child, 'a ref is never used again');
   });
 

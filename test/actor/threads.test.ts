@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type AnyRef, type Behaviour, createSystem, type Ended, type Ref } from '../../src/actor/index.js';
-import { threadOf } from '../../src/actor/ref.js';
+import { hostOf } from '../../src/actor/ref.js';
 import probe, { type ProbeArgs, type ProbeMessage } from './probe.js';
 import { askError, echo, notes, type Probe, probeModule, silent, stage } from './threads.js';
 
@@ -38,7 +38,7 @@ const ended = (ref: AnyRef): Promise<Ended> =>
 
 test('an actor is spawned by the URL of its module, TypeScript here, and starts from its args', async () => {
   const ref = spawn(0, { from: 'here' });
-  assert.equal(threadOf(ref), 1);
+  assert.equal(hostOf(ref), 1);
   assert.deepEqual(await system.ask(ref, notes), [{ from: 'here' }]);
 });
 
@@ -52,9 +52,9 @@ test('one behaviour, two hosts: it does the same in the calling thread', async (
 });
 
 test('actors are placed on each thread in turn, unless one is named', () => {
-  const placed = [1, 2, 3, 4].map(() => threadOf(system.spawnOnThread<typeof probe>(probeModule, {})));
+  const placed = [1, 2, 3, 4].map(() => hostOf(system.spawnOnThread<typeof probe>(probeModule, {})));
   assert.deepEqual(placed.sort(), [1, 1, 2, 2]);
-  assert.equal(threadOf(spawn(1)), 2);
+  assert.equal(hostOf(spawn(1)), 2);
   assert.throws(() => spawn(2), RangeError);
   assert.throws(() => createSystem().spawnOnThread(probeModule, undefined), RangeError);
 });

@@ -202,6 +202,17 @@ test('a question survives a pause, progress, and the answer to another question'
   assert.equal(pushed(sent).length, 1);
 });
 
+test('the late echo of another question leaves the open one open, and the mission waiting', () => {
+  const rig = new Rig();
+  rig.create('m');
+  rig.connect();
+  rig.event('mission.hitl_required', 'm', expiring('h', 30));
+  rig.event('mission.hitl_responded', 'm', { hitl_id: 'another', response: 'r' });
+  assert.equal(rig.state('m'), 'hitl-required');
+  assert.equal(rig.look('m')?.recentEvents.length, 2);
+  assert.deepEqual(rig.respond('m', 'h'), { ok: true, state: 'running' });
+});
+
 test('the echo closes a question of a mission that was paused meanwhile', () => {
   const rig = new Rig();
   rig.create('m');

@@ -66,7 +66,7 @@ test('an executor of a later version may send unknown fields: they are ignored, 
   const known = { ...progress, data: { phase: 'build' } };
   rig.tell(text({ ...known, colour: 'red', data: { ...known.data, mood: 'good' } }));
   assert.deepEqual(rig.look('m')?.recentEvents, [known]);
-  rig.tell({ type: 'described', description: { lenient: false, resumable: false } });
+  rig.tell({ type: 'described', description: { lenient: false } });
   rig.tell(text({ ...known, colour: 'red' }));
   assert.equal(rig.look('m')?.recentEvents.length, 1);
   assert.equal(rig.reported('dropped').length, 1);
@@ -166,7 +166,7 @@ test('the farewell of a connection that was replaced changes nothing; that of th
 });
 
 test('a mere disconnect changes no mission', () => {
-  const rig = new Rig({ resumable: true });
+  const rig = new Rig();
   rig.create('m', 'running');
   const connection = rig.system.spawn({ name: 'c', start: () => undefined, receive: () => undefined }, undefined);
   rig.tell({ type: 'connected', connection });
@@ -180,10 +180,10 @@ test('a mere disconnect changes no mission', () => {
 const states = ['queued', 'assigned', 'running', 'paused', 'hitl-required', 'suspended', 'done', 'aborted'] as const;
 
 test('when a resumable executor leaves, its live missions are suspended', () => {
-  const rig = new Rig({ resumable: true });
+  const rig = new Rig();
   for (const state of states) rig.create(state, state);
   rig.advance(5);
-  rig.tell({ type: 'left' });
+  rig.tell({ type: 'left', resumable: true });
   for (const state of states.slice(0, 6)) {
     assert.equal(rig.state(state), 'suspended');
     assert.equal(rig.look(state)?.updatedAt, at(5));
@@ -196,7 +196,7 @@ test('when any other executor leaves, its live missions fail with executor_dereg
   const rig = new Rig();
   for (const state of states) rig.create(state, state);
   rig.advance(5);
-  rig.tell({ type: 'left' });
+  rig.tell({ type: 'left', resumable: false });
   for (const state of states.slice(0, 6)) {
     const view = rig.look(state);
     assert.deepEqual([view?.state, view?.error, view?.completedAt], ['failed', 'executor_deregistered', at(5)]);
@@ -205,10 +205,10 @@ test('when any other executor leaves, its live missions fail with executor_dereg
 });
 
 test('who has left can be told nothing more', () => {
-  const rig = new Rig({ resumable: true });
+  const rig = new Rig();
   rig.create('m', 'running');
   const sent = rig.connect();
-  rig.tell({ type: 'left' });
+  rig.tell({ type: 'left', resumable: true });
   assert.deepEqual(rig.operate('m', 'resume'), { ok: false, error: 'executor_not_connected' });
   assert.deepEqual(pushed(sent), []);
 });

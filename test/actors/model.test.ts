@@ -16,6 +16,8 @@ interface Model {
   history: unknown[];
   moves: string[];
   late: number;
+  /** The question that waits for its answer. */
+  open: unknown;
 }
 
 /** The table again, as sentences would have it. */
@@ -27,13 +29,21 @@ function step(model: Model, event: string, data: Record<string, unknown> | undef
   const go = (state: string) => {
     if (state !== model.state) model.moves.push(`${model.state} > ${state}`);
     model.state = state;
+    if (['running', 'done', 'failed', 'aborted'].includes(state)) model.open = undefined;
   };
   const isOneOf = (...states: string[]) => states.includes(model.state);
   if (event === 'mission.assigned' && isOneOf('queued')) go('assigned');
   if (event === 'mission.started' && isOneOf('queued', 'assigned', 'paused', 'suspended', 'hitl-required'))
     go('running');
-  if (event === 'mission.hitl_required') go('hitl-required');
-  if (event === 'mission.hitl_responded' && isOneOf('hitl-required')) go('running');
+  if (event === 'mission.hitl_required') {
+    go('hitl-required');
+    model.open = data?.hitl_id;
+  }
+  // The echo of an answer to another question is late, and changes nothing.
+  if (event === 'mission.hitl_responded' && [undefined, data?.hitl_id].includes(model.open)) {
+    if (isOneOf('hitl-required')) go('running');
+    model.open = undefined;
+  }
   if (event === 'mission.paused') go('paused');
   if (event === 'mission.resumed' && isOneOf('paused', 'suspended', 'hitl-required')) go('running');
   if (event === 'mission.suspended') go('suspended');
@@ -114,6 +124,7 @@ test('any sequence of valid events leaves each mission in the state, and with th
           error: undefined,
           exitCode: undefined,
           pty: undefined,
+          open: undefined,
         });
       }
       for (const { mission, happened, seconds } of sequence) {

@@ -40,7 +40,7 @@ export class Rig {
   constructor(description: Partial<Description> = {}) {
     this.ref = this.system.spawn(localExecutor, {
       executorId,
-      description: { lenient: false, resumable: false, ...description },
+      description: { lenient: false, ...description },
       reports: this.system.spawn(collector<Report>(), this.reports),
       missions: [],
     });

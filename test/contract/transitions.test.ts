@@ -18,7 +18,7 @@ const states: MissionState[] = [
 
 /** Where each event leads from each of the nine states, in the order above; `-` where it is out of place. */
 const table: Record<MissionEventName, string> = {
-  'mission.assigned': 'assigned assigned running paused hitl-required suspended - - -',
+  'mission.assigned': 'assigned assigned - - - - - - -',
   'mission.started': 'running running - running running running - - -',
   'mission.progress': 'queued assigned running paused hitl-required suspended - - -',
   'mission.hitl_required': 'hitl-required hitl-required hitl-required hitl-required hitl-required hitl-required - - -',

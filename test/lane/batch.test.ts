@@ -83,6 +83,29 @@ test('bytes that are handed over arrive as they were; large ones with a buffer t
   }
 });
 
+test('texts and bytes weigh what they are wherever they are in a message; one that can not be read weighs little', () => {
+  const writer = new BatchWriter();
+  const long = 'x'.repeat(100_000);
+  for (const message of [
+    long,
+    { text: long },
+    { ask: { type: 'event', envelope: { data: { summary: long } } } },
+    { events: [long.slice(50_000), { text: long.slice(50_000) }] },
+    { bytes: new Uint8Array(100_000) },
+  ]) {
+    const before = writer.weight;
+    writer.add(1, message);
+    assert.ok(writer.weight - before >= 100_000 && writer.weight - before < 101_000);
+  }
+  const before = writer.weight;
+  writer.add(1, {
+    get broken() {
+      throw new Error('on purpose');
+    },
+  });
+  assert.ok(writer.weight - before < 1_000);
+});
+
 test('the weight grows with every message, by at least its bytes or characters, and starts anew with each batch', () => {
   fc.assert(
     fc.property(fc.array(sent, { maxLength: 20 }), (messages) => {

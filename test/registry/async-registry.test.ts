@@ -3,6 +3,8 @@ import { EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createRegistry } from '../../src/index.js';
+import type blocking from '../blocking-actor.js';
+import { blockingModule } from '../blocking-actor.js';
 import {
   completed,
   executorEvent,
@@ -90,6 +92,65 @@ test('whoever waits for a thread to keep up is let go when the registry is shut 
   const handed = Array.from({ length: 100 }, (_, i) => registry.handleEvent(progress(1, 'm', i)));
   await registry.shutdown();
   await Promise.all(handed);
+});
+
+test('what was decided about missions outlives the thread that did not hear of it; so does that their executor left', {
+  timeout: 20_000,
+}, async () => {
+  const notices = new EventEmitter();
+  const lost = once(notices, 'thread-lost');
+  await using registry = await createRegistry({ threads: 1, onNotice: (notice) => notices.emit(notice.type) });
+  const { supervisor } = registry;
+  const failed: unknown[] = [];
+  registry.on('mission:state_change', (change) => failed.push(change));
+  for (const executor of [1, 2, 3])
+    await registry.register(payloadOf(executor, { capabilities: executor === 2 ? ['resumable'] : [] }));
+  for (const [mission, executor] of [
+    ['to fail', 1],
+    ['taken', 1],
+    ['suspended', 2],
+    ['left', 3],
+  ] as const)
+    supervisor.create(mission, idOf(executor), 'queued');
+  await supervisor.system.settle();
+
+  // The thread is blocked, and then dies with all that was decided meanwhile unread.
+  const wake = new Int32Array(new SharedArrayBuffer(4));
+  supervisor.system.tell(supervisor.system.spawnOnThread<typeof blocking>(blockingModule, wake), 'block and die');
+  supervisor.system.flush();
+  supervisor.fail('to fail', 'executor_unreachable');
+  supervisor.assign('taken', idOf(1));
+  await registry.deregister(idOf(2));
+  await registry.deregister(idOf(3));
+  supervisor.system.flush();
+  Atomics.store(wake, 0, 1);
+  Atomics.notify(wake, 0);
+  await lost;
+
+  assert.equal((await registry.getMission('to fail'))?.error, 'executor_unreachable');
+  assert.equal((await registry.getMission('taken'))?.state, 'assigned');
+  assert.equal((await registry.getMission('suspended'))?.state, 'suspended');
+  assert.equal((await registry.getMission('left'))?.error, 'executor_deregistered');
+  assert.equal(failed.length, 4);
+});
+
+test('an executor that hangs with its thread is listed as it was last known; nobody can be pushed to who is not registered', {
+  timeout: 20_000,
+}, async () => {
+  await using registry = await createRegistry({ threads: 2 });
+  for (const executor of [1, 2]) await registry.register(payloadOf(executor));
+  const { supervisor } = registry;
+  const wake = new Int32Array(new SharedArrayBuffer(4));
+  const thread = supervisor.threadOf(idOf(1));
+  supervisor.system.tell(supervisor.system.spawnOnThread<typeof blocking>(blockingModule, wake, { thread }), 'block');
+  supervisor.system.flush();
+  assert.deepEqual(
+    (await registry.list()).map(({ executor_id }) => executor_id),
+    [idOf(1), idOf(2)],
+  );
+  Atomics.store(wake, 0, 1);
+  Atomics.notify(wake, 0);
+  assert.equal(await registry.pushToExecutor(idOf(9), completed(9, 'm')), false);
 });
 
 test('what the directory knows outlives a thread, and the other thread does not notice', {

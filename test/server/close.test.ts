@@ -180,7 +180,7 @@ test('it can be attached to an HTTP server of your own, beside what that serves 
   const ready = await send(`${attached.url}/readyz`);
   assert.deepEqual([ready.status, ready.body], [503, { status: 'stopping' }]);
   await closing;
-  assertError(await send(`${attached.url}/api/v1/executors/${peer.executorId}`), 'unavailable');
+  assertError(await send(`${attached.url}/api/v1/missions/m`), 'unavailable');
   const raw = new Raw(t, attached);
   raw.write(
     upgrade(`/ws/executors/${peer.executorId}?token=${peer.token}`),

@@ -136,19 +136,55 @@ test('an executor that hangs up: executor_unreachable', async (t) => {
   assertError(await dispatch(payloadFor(peer.executorId)), 'executor_unreachable');
 });
 
-for (const [what, answer] of [
-  ['answers nothing', () => undefined],
-  ['begins an answer and leaves it at that', (response: ServerResponse) => response.writeHead(200).write('{')],
+/** Dispatches to an executor that has 50 ms to answer. */
+async function dispatchInHaste({ peer }: { peer: Executor }) {
+  const dispatcher = new Dispatcher(server.registry.supervisor, pino({ level: 'silent' }), 50);
+  const parsed = parseDispatchPayload(payloadFor(peer.executorId));
+  assert.ok(parsed.ok);
+  const { status, body } = await dispatcher.dispatch('s', parsed.payload);
+  const { state, error } = await mission(server, parsed.payload.mission_id);
+  return { status, code: 'error' in body && body.error, state, error };
+}
+
+test('an executor that answers nothing in time: executor_timeout, and the mission has failed', async (t) => {
+  const { status, code, error } = await dispatchInHaste(await worker(t, () => undefined));
+  assert.deepEqual([status, code], [504, 'executor_timeout']);
+  assert.match(error ?? '', /^executor_timeout/);
+});
+
+for (const [what, leave] of [
+  ['leaves it at that', () => undefined],
+  ['hangs up', (response: ServerResponse) => response.destroy()],
 ] as const)
-  test(`an executor that ${what} in time: executor_timeout, and the mission has failed`, async (t) => {
-    const { peer } = await worker(t, answer);
-    const dispatcher = new Dispatcher(server.registry.supervisor, pino({ level: 'silent' }), 50);
-    const parsed = parseDispatchPayload(payloadFor(peer.executorId));
-    assert.ok(parsed.ok);
-    const { status, body } = await dispatcher.dispatch('s', parsed.payload);
-    assert.deepEqual([status, 'error' in body && body.error], [504, 'executor_timeout']);
-    assert.match((await mission(server, parsed.payload.mission_id)).error ?? '', /^executor_timeout/);
+  test(`an executor that answers 200 and ${what} has the mission all the same`, async (t) => {
+    const answer = (response: ServerResponse) => response.writeHead(200).write('{', () => leave(response));
+    const { status, state } = await dispatchInHaste(await worker(t, answer));
+    assert.deepEqual([status, state], [202, 'assigned']);
   });
+
+test('a mission that is aborted while its executor is asked to take it: the executor is told once it has it', async (t) => {
+  const assigned: string[] = [];
+  server.registry.on('mission:assigned', ({ missionId }: { missionId: string }) => assigned.push(missionId));
+  const held: ServerResponse[] = [];
+  const { peer } = await worker(t, (response) => void held.push(response));
+  const payload = payloadFor(peer.executorId);
+  const answer = dispatch(payload);
+  const [response] = await until(() => held.length > 0 && held);
+  assert.equal(
+    (await post(`${server.url}/api/v1/missions/${encodeURIComponent(payload.mission_id)}/abort`)).status,
+    202,
+  );
+  await until(() => peer.received.length === 1);
+  assert.ok(response);
+  accept(response);
+  await answer;
+  await until(() => peer.received.length === 2);
+  assert.deepEqual(
+    peer.received.map(({ event, mission_id }) => [event, mission_id]),
+    Array(2).fill(['mission.aborted', payload.mission_id]),
+  );
+  assert.ok(!assigned.includes(payload.mission_id));
+});
 
 for (const [what, answer] of [
   ['nothing', ''],
@@ -246,6 +282,14 @@ test('nulls in the filter are any', async (t) => {
   await worker(t, accept, { capabilities: ['x-any'] });
   const executor_filter = { executor_id: null, a2a_instance_id: null, instance_id: null, capabilities: ['x-any'] };
   assert.equal((await dispatch(payloadFor('', { executor_filter }))).status, 202);
+});
+
+test('of several executors with one A2A instance id, one that is connected is picked', async (t) => {
+  const a2a_instance_id = 'of two';
+  await register(server, '5b1f0e9a-2f5e-4c53-9a36-6d8f2f6d1c11', { a2a_instance_id });
+  const { peer } = await worker(t, accept, { a2a_instance_id });
+  const { body } = await dispatch(payloadFor('', { executor_filter: { a2a_instance_id } }));
+  assert.equal(v.parse(dispatchResponseSchema, body).executor_id, peer.executorId);
 });
 
 for (const field of ['a2a_instance_id', 'instance_id'])

@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import type blockingActor from './blocking-actor.js';
+import type blockingActor from '../blocking-actor.js';
+import { blockingModule } from '../blocking-actor.js';
 import { executorOn, inState, register, send, serve, socketUrl, until } from './helpers.js';
 
 test('a flood at a thread that is stuck: its sender is held back, others are served, and then every event counts', async (t) => {
@@ -25,8 +26,7 @@ test('a flood at a thread that is stuck: its sender is held back, others are ser
   await registry.assignMission('other', other.executorId);
 
   const wake = new Int32Array(new SharedArrayBuffer(4));
-  const module = new URL('blocking-actor.ts', import.meta.url);
-  const blocking = system.spawnOnThread<typeof blockingActor>(module, wake, { thread });
+  const blocking = system.spawnOnThread<typeof blockingActor>(blockingModule, wake, { thread });
   await system.settle();
   const frames = 2 ** 18;
   const before = process.memoryUsage().rss;

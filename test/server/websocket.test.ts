@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
 import {
+  assertError,
   dial,
   Executor,
   envelope,
@@ -12,6 +13,7 @@ import {
   frame,
   inState,
   mission,
+  post,
   Raw,
   register,
   type Scope,
@@ -329,6 +331,16 @@ for (const [how, end] of [
     assert.ok(Date.parse(summary.disconnected_at ?? '') >= before);
     assert.equal((await mission(server, missionId)).state, 'assigned');
   });
+
+test('an executor that has closed its side, and keeps its socket half open, is not connected: nothing is pushed to it', async (t) => {
+  const { raw, executorId, missionId } = await handshaken(t);
+  raw.socket.allowHalfOpen = true;
+  raw.write(frame(Buffer.from([3, 232]), 0x8));
+  await once(raw.socket, 'end');
+  const paused = await post(`${server.url}/api/v1/missions/${encodeURIComponent(missionId)}/pause`);
+  assertError(paused, 'executor_not_connected');
+  assert.equal(await isConnected(executorId), false);
+});
 
 test('who was disconnected may come back, and disconnected_at is gone', async (t) => {
   const first = await executor(t, server);
