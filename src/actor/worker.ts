@@ -83,7 +83,7 @@ export function runThread(task: ThreadTask): Promise<void> {
     const spawn = (ref: number, module: string, args: unknown, options: SpawnOptions): void => {
       const behaviour = modules.get(module);
       const cell = host.addCell(ref, behaviour ?? { ...unloaded, name: module }, args, options);
-      cell.watchers = new Set([SYSTEM_ADDRESS]);
+      cell.needExtras().watchers = new Set([SYSTEM_ADDRESS]);
       if (behaviour) {
         host.start(cell);
         return;
@@ -110,7 +110,7 @@ export function runThread(task: ThreadTask): Promise<void> {
     };
     // So that nothing counts as processed that waits for a module, and a flood meanwhile does not fill the mailbox.
     const mailWaitsForModule = (): boolean => {
-      for (const cell of loading) if (cell.mailbox !== undefined) return true;
+      for (const cell of loading) if (cell.waiting > 0) return true;
       return false;
     };
 
@@ -139,7 +139,7 @@ export function runThread(task: ThreadTask): Promise<void> {
           ref: asRef(cell.ref),
           name: cell.behaviour.name,
           parent: cell.parent && asRef(cell.parent.ref),
-          waiting: cell.mailbox?.length ?? 0,
+          waiting: cell.waiting,
         })),
       drain: async () => {
         await host.settled();
