@@ -12,6 +12,14 @@ export const measurement = v.object({
 
 export type Measurement = v.InferOutput<typeof measurement>;
 
+/** What the contenders of `actor-spawn` measure; the outcomes are how many actors live then. */
+export const spawnMeasurement = v.object({
+  started: measurement,
+  /** Bytes that the started actors keep, all together. */
+  bytes: v.number(),
+  stopped: measurement,
+});
+
 /** The values that the program was started with. @throws where one is missing */
 export function programValues<Name extends string>(...names: Name[]): Record<Name, number> {
   return v.parse(v.object(v.entriesFromList(names, v.number())), JSON.parse(process.argv[2] ?? '{}'));
@@ -28,3 +36,10 @@ export async function measure(work: () => Promise<number>): Promise<Measurement>
 }
 
 export const print = (result: object): void => console.log(JSON.stringify(result));
+
+/** Bytes of this thread's heap that are in use once all garbage is collected. @throws without `--expose-gc` */
+export function heapUsed(): number {
+  if (globalThis.gc === undefined) throw new Error('It takes node --expose-gc.');
+  globalThis.gc();
+  return process.memoryUsage().heapUsed;
+}

@@ -35,6 +35,8 @@ export interface HostOptions {
   readonly signalAway: (ref: AnyRef, signal: ActorSignal) => void;
   /** `turn`: ready actors run by themselves, soon. `manual`: only `run` runs them. */
   readonly schedule: 'turn' | 'manual';
+  /** Told that an actor without a parent has ended. */
+  readonly onTopEnded?: (ended: Ended) => void;
   /** Called after each run. */
   readonly onRun?: () => void;
   /** True while something waits outside, to be let in. */
@@ -118,14 +120,14 @@ export class Host {
     options?: SpawnOptions,
     parent?: Cell,
   ): Ref<Message> {
-    const cell = this.addCell(this.#table.free(), behaviour, args, options, parent);
+    const cell = this.addCell(this.#table.free(), behaviour, args, options?.supervision, parent);
     this.start(cell);
     return asRef(cell.ref);
   }
 
   /** Puts an actor at an address, not started yet. */
-  addCell(ref: number, behaviour: AnyBehaviour, args: unknown, options: SpawnOptions | undefined, parent?: Cell): Cell {
-    const cell = new Cell(this, ref, behaviour, args, parent, options?.supervision);
+  addCell(ref: number, behaviour: AnyBehaviour, args: unknown, supervision?: Supervision, parent?: Cell): Cell {
+    const cell = new Cell(this, ref, behaviour, args, parent, supervision);
     this.#table.add(cell);
     this.#actors++;
     return cell;
@@ -393,9 +395,11 @@ export class Host {
     // It is told as the parent.
     parent?.extras?.watching?.delete(cell.ref);
     const watchers = cell.extras?.watchers;
-    if (watchers === undefined && (parent === undefined || parent.behaviour.ended === undefined)) return;
+    const tellTop = parent === undefined ? this.#options.onTopEnded : undefined;
+    if (watchers === undefined && tellTop === undefined && parent?.behaviour.ended === undefined) return;
     const ended: Ended = { ref: asRef(cell.ref), reason, ...(error !== undefined && { error }) };
     if (parent?.behaviour.ended && parent.status !== 'ended') parent.enqueue(new EndedSignal(ended));
+    tellTop?.(ended);
     if (watchers) for (const watcher of watchers) this.tellEnded(watcher, ended);
   }
 
