@@ -1,8 +1,9 @@
 /** The scenario `actor-pingpong`: two actors return a ball to each other. */
-import { erlangAbsent, nactAbsent, runErlang, runNode } from './actor-process.js';
+import { erlangAbsent, runErlang, runNode } from './actor-process.js';
 import { type Measurement, measurement } from './actor-program.js';
 import { compare, figureOf } from './compare.js';
 import { pingpong } from './erlang/pingpong.js';
+import { missingPackages } from './packages.js';
 import type { Scenario } from './scenario.js';
 
 export const actorPingpong: Scenario<'messages' | 'crossings' | 'runs'> = {
@@ -22,9 +23,9 @@ export const actorPingpong: Scenario<'messages' | 'crossings' | 'runs'> = {
     const onNode = (program: string, count: number, threads: number) =>
       play(count, (warmup) => runNode(program, { messages: count, warmup, threads }, measurement));
     const contenders = [
-      { name: 'callboard', measure: () => onNode('callboard/pingpong', messages, 0) },
-      { name: 'callboard, two threads', measure: () => onNode('callboard/pingpong', crossings, 1) },
-      { name: 'nact', absent: await nactAbsent(), measure: () => onNode('nact/pingpong', messages, 0) },
+      { name: 'callboard', measure: () => onNode('./callboard/pingpong', messages, 0) },
+      { name: 'callboard, two threads', measure: () => onNode('./callboard/pingpong', crossings, 1) },
+      { name: 'nact', absent: missingPackages('nact'), measure: () => onNode('./nact/pingpong', messages, 0) },
       {
         name: 'erlang',
         absent: erlangAbsent(),

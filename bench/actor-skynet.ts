@@ -25,7 +25,7 @@ export const actorSkynet: Scenario<'levels' | 'runs'> = {
     const contenders = [
       {
         name: 'callboard',
-        measure: () => grow((told) => runNode('callboard/skynet', { levels, told }, measurement)),
+        measure: () => grow((told) => runNode('./callboard/skynet', { levels, told }, measurement)),
       },
       {
         name: 'erlang',

@@ -1,9 +1,10 @@
 /** The scenario `actor-spawn`: what it costs to start an actor, to have it, and to stop it. */
 import type * as v from 'valibot';
-import { erlangAbsent, nactAbsent, runErlang, runNode } from './actor-process.js';
+import { erlangAbsent, runErlang, runNode } from './actor-process.js';
 import { spawnMeasurement } from './actor-program.js';
 import { compare, figureOf } from './compare.js';
 import { spawn } from './erlang/spawn.js';
+import { missingPackages } from './packages.js';
 import type { Scenario } from './scenario.js';
 
 type Result = v.InferOutput<typeof spawnMeasurement>;
@@ -22,11 +23,11 @@ export const actorSpawn: Scenario<'actors' | 'runs'> = {
       return result;
     };
     const onNode = async (program: string, threads: number) =>
-      check(await runNode(program, { actors, threads }, spawnMeasurement, ['--expose-gc']));
+      check(await runNode(program, { actors, threads }, spawnMeasurement));
     const contenders = [
-      { name: 'callboard', measure: () => onNode('callboard/spawn', 0) },
-      { name: 'callboard, on a thread', measure: () => onNode('callboard/spawn', 1) },
-      { name: 'nact', absent: await nactAbsent(), measure: () => onNode('nact/spawn', 0) },
+      { name: 'callboard', measure: () => onNode('./callboard/spawn', 0) },
+      { name: 'callboard, on a thread', measure: () => onNode('./callboard/spawn', 1) },
+      { name: 'nact', absent: missingPackages('nact'), measure: () => onNode('./nact/spawn', 0) },
       {
         name: 'erlang',
         absent: erlangAbsent(),

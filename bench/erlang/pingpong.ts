@@ -5,7 +5,7 @@ import { measureFunction } from './measure.js';
 export const pingpong: ErlangModule = {
   name: 'pingpong',
   flags: ['+S', '1'],
-  source: String.raw`
+  source: `
 -module(pingpong).
 -export([main/1]).
 

@@ -6,7 +6,7 @@ export const skynet: ErlangModule = {
   name: 'skynet',
   // How many processes there may be: by default not a million.
   flags: ['+P', '4000000'],
-  source: String.raw`
+  source: `
 -module(skynet).
 -export([main/1]).
 
