@@ -1,4 +1,7 @@
-/** A cell: one living actor inside its host, and the context its behaviour sees. Flat, since there may be a million. */
+/**
+ * A cell: one living actor inside its host, and the context its behaviour sees. Flat and small, since there may be a
+ * million: what few actors have is kept apart, and the one message that waits for most of them is its own mailbox.
+ */
 import {
   type AnyBehaviour,
   type Behaviour,
@@ -10,7 +13,7 @@ import {
 } from './behaviour.js';
 import type { Host } from './host.js';
 import { type AnyRef, asRef, type Ref } from './ref.js';
-import type { Ring } from './ring.js';
+import { Ring } from './ring.js';
 import type { FailureCount, Supervision } from './supervision.js';
 import type { Addressee } from './table.js';
 
@@ -22,6 +25,9 @@ export class Envelope {}
 
 /** The actor is to end once it has taken everything before this. */
 export const DRAINED = new Envelope();
+
+/** In place of a mailbox: nothing waits. */
+const EMPTY = new Envelope();
 
 /** Death watch. */
 export class EndedSignal extends Envelope {
@@ -55,26 +61,31 @@ export class Asked extends Envelope {
 /** Whether something in a mailbox is a message, which counts as one and may be dropped, and not a signal. */
 export const isMessage = (item: unknown): boolean => !(item instanceof Envelope) || item instanceof Asked;
 
-export class Cell implements Context<unknown>, Addressee {
-  readonly ref: number;
-  readonly host: Host;
-  readonly parent: Cell | undefined;
-  readonly args: unknown;
-  readonly supervision: Supervision | undefined;
-  behaviour: AnyBehaviour;
-  state: unknown = undefined;
-  started = false;
-  status: CellStatus = 'waiting';
-  /** Only while it holds something. */
-  mailbox: Ring<unknown> | undefined = undefined;
-  /** In the host's run queue. */
-  queued = false;
+/** What few actors have. */
+class Extras {
+  supervision: Supervision | undefined = undefined;
   /** Told when this actor ends. */
   watchers: Set<number> | undefined = undefined;
   /** Actors elsewhere whose `watchers` this one is in, to be taken out when it ends. */
   watching: Set<number> | undefined = undefined;
   timers: Set<() => void> | undefined = undefined;
   failures: FailureCount | undefined = undefined;
+}
+
+export class Cell implements Context<unknown>, Addressee {
+  readonly ref: number;
+  readonly host: Host;
+  readonly parent: Cell | undefined;
+  readonly args: unknown;
+  behaviour: AnyBehaviour;
+  state: unknown = undefined;
+  status: CellStatus = 'waiting';
+  /** In the host's run queue. */
+  queued = false;
+  /** Undefined until it is needed. */
+  extras: Extras | undefined = undefined;
+  /** {@link EMPTY}, the one item that waits, or a ring of them. */
+  #mailbox: unknown = EMPTY;
   // Children, as a doubly linked list: an actor without any pays nothing for it.
   firstChild: Cell | undefined = undefined;
   nextSibling: Cell | undefined = undefined;
@@ -93,7 +104,7 @@ export class Cell implements Context<unknown>, Addressee {
     this.behaviour = behaviour;
     this.args = args;
     this.parent = parent;
-    this.supervision = supervision;
+    if (supervision) this.needExtras().supervision = supervision;
     if (parent) {
       this.nextSibling = parent.firstChild;
       if (parent.firstChild) parent.firstChild.previousSibling = this;
@@ -101,9 +112,23 @@ export class Cell implements Context<unknown>, Addressee {
     }
   }
 
+  needExtras(): Extras {
+    this.extras ??= new Extras();
+    return this.extras;
+  }
+
+  // The mailbox.
+
+  /** How many messages and signals wait. */
+  get waiting(): number {
+    const mailbox = this.#mailbox;
+    if (mailbox instanceof Ring) return mailbox.length;
+    return mailbox === EMPTY ? 0 : 1;
+  }
+
   accept(message: unknown): boolean {
     const { limit, overflow } = this.behaviour.mailbox ?? defaultMailbox;
-    if ((this.mailbox?.length ?? 0) >= limit && !(overflow === 'drop-oldest' && this.#dropOldest())) {
+    if (this.waiting >= limit && !(overflow === 'drop-oldest' && this.#dropOldest())) {
       this.host.deadLetter(this.ref, 'mailbox-full', message);
       return overflow !== 'refuse';
     }
@@ -111,37 +136,60 @@ export class Cell implements Context<unknown>, Addressee {
     return true;
   }
 
+  /** Takes what is first in the mailbox, which must not be empty. */
+  take(): unknown {
+    const mailbox = this.#mailbox;
+    this.host.backlog--;
+    if (!(mailbox instanceof Ring)) {
+      this.#mailbox = EMPTY;
+      return mailbox;
+    }
+    const item: unknown = mailbox.shift();
+    if (mailbox.length === 0) {
+      this.#mailbox = EMPTY;
+      this.host.giveRing(mailbox);
+    }
+    return item;
+  }
+
   /** Drops the oldest message; signals before it keep their place. @returns false if there is none to drop */
   #dropOldest(): boolean {
-    const mailbox = this.mailbox;
-    if (mailbox === undefined) return false;
-    const signals: unknown[] = [];
-    let item: unknown;
-    let found = false;
-    while (!found && mailbox.length > 0) {
-      item = mailbox.shift();
-      found = isMessage(item);
-      if (!found) signals.push(item);
+    const signals: Envelope[] = [];
+    let dropped: unknown = EMPTY;
+    while (dropped === EMPTY && this.waiting > 0) {
+      const item = this.take();
+      if (item instanceof Envelope && !isMessage(item)) signals.push(item);
+      else dropped = item;
     }
-    for (const signal of signals.reverse()) mailbox.unshift(signal);
-    if (!found) return false;
-    this.host.backlog--;
-    this.host.deadLetter(this.ref, 'mailbox-full', item);
+    for (const signal of signals.reverse()) this.enqueueFirst(signal);
+    if (dropped === EMPTY) return false;
+    this.host.deadLetter(this.ref, 'mailbox-full', dropped);
     return true;
   }
 
   /** Puts something in the mailbox whatever its limit: for messages let in, and for signals. */
   enqueue(item: unknown): void {
-    this.mailbox ??= this.host.takeRing();
-    this.mailbox.push(item);
+    const mailbox = this.#mailbox;
+    if (mailbox === EMPTY) this.#mailbox = item;
+    else this.#ring(mailbox).push(item);
     this.#enqueued();
   }
 
   /** Puts a signal before everything else. */
   enqueueFirst(signal: Envelope): void {
-    this.mailbox ??= this.host.takeRing();
-    this.mailbox.unshift(signal);
+    const mailbox = this.#mailbox;
+    if (mailbox === EMPTY) this.#mailbox = signal;
+    else this.#ring(mailbox).unshift(signal);
     this.#enqueued();
+  }
+
+  /** The mailbox as a ring, with the one item in it that it was so far. */
+  #ring(mailbox: unknown): Ring<unknown> {
+    if (mailbox instanceof Ring) return mailbox;
+    const ring = this.host.takeRing();
+    ring.push(mailbox);
+    this.#mailbox = ring;
+    return ring;
   }
 
   #enqueued(): void {
@@ -151,10 +199,9 @@ export class Cell implements Context<unknown>, Addressee {
 
   /** Takes what children and watched actors did out of the mailbox: no news to the actor's next life, which knows none of them. */
   dropNews(): void {
-    for (let left = this.mailbox?.length ?? 0; left > 0; left--) {
-      const item = this.mailbox?.shift();
-      if (item instanceof EndedSignal || item instanceof Escalated) this.host.backlog--;
-      else this.mailbox?.push(item);
+    for (let left = this.waiting; left > 0; left--) {
+      const item = this.take();
+      if (!(item instanceof EndedSignal || item instanceof Escalated)) this.enqueue(item);
     }
   }
 
@@ -184,25 +231,27 @@ export class Cell implements Context<unknown>, Addressee {
 
   watch(ref: AnyRef): void {
     if (this.status === 'ended') return;
-    this.watching ??= new Set();
-    this.watching.add(ref);
+    const extras = this.needExtras();
+    extras.watching ??= new Set();
+    extras.watching.add(ref);
     this.host.watch(ref, this.ref);
   }
 
   unwatch(ref: AnyRef): void {
-    if (this.watching?.delete(ref)) this.host.unwatch(ref, this.ref);
+    if (this.extras?.watching?.delete(ref)) this.host.unwatch(ref, this.ref);
   }
 
   after(ms: number, message: unknown): () => void {
     if (this.status === 'ended') return () => undefined;
+    const extras = this.needExtras();
     const cancel = this.host.clock.after(ms, () => {
-      this.timers?.delete(cancel);
+      extras.timers?.delete(cancel);
       this.host.tell(this.self, message);
     });
-    this.timers ??= new Set();
-    this.timers.add(cancel);
+    extras.timers ??= new Set();
+    extras.timers.add(cancel);
     return () => {
-      if (this.timers?.delete(cancel)) cancel();
+      if (extras.timers?.delete(cancel)) cancel();
     };
   }
 

@@ -35,6 +35,8 @@ export interface HostOptions {
   readonly signalAway: (ref: AnyRef, signal: ActorSignal) => void;
   /** `turn`: ready actors run by themselves, soon. `manual`: only `run` runs them. */
   readonly schedule: 'turn' | 'manual';
+  /** Told that an actor without a parent has ended. */
+  readonly onTopEnded?: (ended: Ended) => void;
   /** Called after each run. */
   readonly onRun?: () => void;
   /** True while something waits outside, to be let in. */
@@ -115,17 +117,17 @@ export class Host {
   spawn<Message, State, Args>(
     behaviour: Behaviour<Message, State, Args>,
     args: Args,
-    options: SpawnOptions = {},
+    options?: SpawnOptions,
     parent?: Cell,
   ): Ref<Message> {
-    const cell = this.addCell(this.#table.free(), behaviour, args, options, parent);
+    const cell = this.addCell(this.#table.free(), behaviour, args, options?.supervision, parent);
     this.start(cell);
     return asRef(cell.ref);
   }
 
   /** Puts an actor at an address, not started yet. */
-  addCell(ref: number, behaviour: AnyBehaviour, args: unknown, options: SpawnOptions, parent?: Cell): Cell {
-    const cell = new Cell(this, ref, behaviour, args, parent, options.supervision);
+  addCell(ref: number, behaviour: AnyBehaviour, args: unknown, supervision?: Supervision, parent?: Cell): Cell {
+    const cell = new Cell(this, ref, behaviour, args, parent, supervision);
     this.#table.add(cell);
     this.#actors++;
     return cell;
@@ -141,8 +143,8 @@ export class Host {
     }
     // It may have stopped itself.
     if (this.find(cell.ref) === undefined) return;
-    cell.started = true;
-    this.#begin(cell);
+    cell.status = 'running';
+    if (cell.waiting > 0 && !cell.queued) this.makeReady(cell);
   }
 
   /** Gives something that is not an actor (a question) an address of its own. */
@@ -171,22 +173,23 @@ export class Host {
     const cell = this.find(ref);
     if (cell === undefined) {
       if (hostOf(ref) !== this.thread) this.#options.signalAway(ref, { kind: 'stop', mode });
-    } else if (mode === 'drain' && (cell.status === 'running' || cell.mailbox !== undefined)) cell.enqueue(DRAINED);
+    } else if (mode === 'drain' && (cell.status === 'running' || cell.waiting > 0)) cell.enqueue(DRAINED);
     else this.end(cell, 'stopped');
   }
 
   watch(target: AnyRef, watcher: number): void {
     const cell = this.find(target);
     if (cell !== undefined) {
-      cell.watchers ??= new Set();
-      cell.watchers.add(watcher);
+      const extras = cell.needExtras();
+      extras.watchers ??= new Set();
+      extras.watchers.add(watcher);
     } else if (hostOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'watch', watcher });
     else this.tellEnded(watcher, { ref: target, reason: 'no-such-actor' });
   }
 
   unwatch(target: AnyRef, watcher: number): void {
     const cell = this.find(target);
-    if (cell !== undefined) cell.watchers?.delete(watcher);
+    if (cell !== undefined) cell.extras?.watchers?.delete(watcher);
     else if (hostOf(target) !== this.thread) this.#options.signalAway(target, { kind: 'unwatch', watcher });
   }
 
@@ -198,7 +201,7 @@ export class Host {
     }
     const cell = this.find(watcher);
     // It may have changed its mind, or have been restarted, while the news was under way.
-    if (cell?.watching?.delete(ended.ref) && cell.behaviour.ended) cell.enqueue(new EndedSignal(ended));
+    if (cell?.extras?.watching?.delete(ended.ref) && cell.behaviour.ended) cell.enqueue(new EndedSignal(ended));
   }
 
   /** Does what another thread signalled about an actor of this one. */
@@ -285,15 +288,9 @@ export class Host {
   };
 
   #runCell(cell: Cell): void {
-    const mailbox = cell.mailbox;
-    if (mailbox === undefined) {
-      cell.queued = false;
-      return;
-    }
-    for (let taken = 0; taken < QUANTUM && mailbox.length > 0 && cell.status === 'running'; taken++) {
-      const item = mailbox.shift();
+    for (let taken = 0; taken < QUANTUM && cell.status === 'running' && cell.waiting > 0; taken++) {
+      const item = cell.take();
       this.processed++;
-      this.backlog--;
       try {
         if (item instanceof Envelope) this.#open(cell, item);
         else cell.state = cell.behaviour.receive(cell.state, item, cell);
@@ -302,15 +299,8 @@ export class Host {
         this.fail(cell, error);
       }
     }
-    if (cell.status === 'running' && mailbox.length > 0) {
-      this.#ready.push(cell);
-      return;
-    }
-    cell.queued = false;
-    if (mailbox.length === 0 && cell.mailbox === mailbox) {
-      cell.mailbox = undefined;
-      this.#giveRing(mailbox);
-    }
+    cell.queued = cell.status === 'running' && cell.waiting > 0;
+    if (cell.queued) this.#ready.push(cell);
   }
 
   #open(cell: Cell, envelope: Envelope): void {
@@ -325,7 +315,7 @@ export class Host {
     return this.#spareRings.pop() ?? new Ring<unknown>();
   }
 
-  #giveRing(ring: Ring<unknown>): void {
+  giveRing(ring: Ring<unknown>): void {
     if (ring.capacity <= 64 && this.#spareRings.length < SPARE_RINGS) this.#spareRings.push(ring);
   }
 
@@ -334,7 +324,7 @@ export class Host {
   /** An actor threw: does what its supervision says. */
   fail(cell: Cell, error: unknown): void {
     if (cell.status === 'ended') return;
-    const policy = cell.supervision ?? cell.parent?.behaviour.childSupervision ?? defaultSupervision;
+    const policy = cell.extras?.supervision ?? cell.parent?.behaviour.childSupervision ?? defaultSupervision;
     const decision = this.#decide(cell, policy, error);
     const text = describeError(error);
     this.#options.observe({
@@ -350,12 +340,13 @@ export class Host {
       if (decision === 'escalate' && cell.parent?.status !== 'ended') cell.parent?.enqueueFirst(new Escalated(error));
       return;
     }
-    cell.failures ??= new FailureCount();
-    const wait = cell.failures.note(this.clock.now(), policy);
+    const extras = cell.needExtras();
+    extras.failures ??= new FailureCount();
+    const wait = extras.failures.note(this.clock.now(), policy);
     if (wait === undefined) {
       this.#options.observe({ type: 'actor-given-up', ref: asRef(cell.ref), name: cell.behaviour.name, error: text });
       this.end(cell, 'failed', text);
-    } else if (decision === 'restart' || !cell.started) this.#restart(cell, wait);
+    } else if (decision === 'restart' || cell.status === 'waiting') this.#restart(cell, wait);
   }
 
   #decide(cell: Cell, policy: Supervision, error: unknown): Decision {
@@ -369,49 +360,47 @@ export class Host {
   }
 
   #restart(cell: Cell, wait: number): void {
+    const started = cell.status === 'running';
     cell.status = 'waiting';
-    if (cell.started) this.#lastWords(cell, 'failed');
+    if (started) this.#lastWords(cell, 'failed');
     this.#clear(cell);
     cell.dropNews();
-    cell.started = false;
     cell.state = undefined;
+    const extras = cell.needExtras();
     const cancel = this.clock.after(wait, () => {
-      cell.timers?.delete(cancel);
+      extras.timers?.delete(cancel);
       this.start(cell);
     });
-    cell.timers = new Set([cancel]);
-  }
-
-  #begin(cell: Cell): void {
-    cell.status = 'running';
-    if (cell.mailbox !== undefined && !cell.queued) this.makeReady(cell);
+    extras.timers = new Set([cancel]);
   }
 
   /** Ends an actor and, before it, its children. What is left in its mailbox becomes dead letters. */
   end(cell: Cell, reason: EndReason, error?: string): void {
     if (cell.status === 'ended') return;
+    const started = cell.status === 'running';
     cell.status = 'ended';
-    if (cell.started) this.#lastWords(cell, reason);
+    if (started) this.#lastWords(cell, reason);
     this.#clear(cell);
     this.#table.remove(cell);
     this.#actors--;
     this.#unlink(cell);
-    if (cell.mailbox !== undefined) {
-      this.backlog -= cell.mailbox.length;
-      for (let left = cell.mailbox.length; left > 0; left--) {
-        const item = cell.mailbox.shift();
+    if (cell.waiting > 0) {
+      while (cell.waiting > 0) {
+        const item = cell.take();
         if (isMessage(item)) this.deadLetter(cell.ref, 'actor-ended', item);
       }
-      cell.mailbox = undefined;
       this.#schedule();
     }
     const parent = cell.parent;
     // It is told as the parent.
-    parent?.watching?.delete(cell.ref);
-    if (cell.watchers === undefined && (parent === undefined || parent.behaviour.ended === undefined)) return;
+    parent?.extras?.watching?.delete(cell.ref);
+    const watchers = cell.extras?.watchers;
+    const tellTop = parent === undefined ? this.#options.onTopEnded : undefined;
+    if (watchers === undefined && tellTop === undefined && parent?.behaviour.ended === undefined) return;
     const ended: Ended = { ref: asRef(cell.ref), reason, ...(error !== undefined && { error }) };
     if (parent?.behaviour.ended && parent.status !== 'ended') parent.enqueue(new EndedSignal(ended));
-    if (cell.watchers) for (const watcher of cell.watchers) this.tellEnded(watcher, ended);
+    tellTop?.(ended);
+    if (watchers) for (const watcher of watchers) this.tellEnded(watcher, ended);
   }
 
   /** Ends every actor of this thread. */
@@ -438,10 +427,12 @@ export class Host {
   /** Children, timers and watches do not outlive the actor's state. */
   #clear(cell: Cell): void {
     while (cell.firstChild) this.end(cell.firstChild, 'stopped');
-    if (cell.timers) for (const cancel of cell.timers) cancel();
-    cell.timers = undefined;
-    if (cell.watching) for (const target of cell.watching) this.unwatch(asRef(target), cell.ref);
-    cell.watching = undefined;
+    const extras = cell.extras;
+    if (extras === undefined) return;
+    if (extras.timers) for (const cancel of extras.timers) cancel();
+    extras.timers = undefined;
+    if (extras.watching) for (const target of extras.watching) this.unwatch(asRef(target), cell.ref);
+    extras.watching = undefined;
   }
 
   #unlink(cell: Cell): void {

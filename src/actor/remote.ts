@@ -2,18 +2,20 @@
  * What the calling thread remembers of the actors on threads: which were spawned from it, and who watches which. When a
  * thread dies, this is all that is left of them.
  */
-import type { SpawnOptions } from './behaviour.js';
 import { firstAddress, hostOf } from './ref.js';
-import { FailureCount } from './supervision.js';
+import type { FailureCount, Supervision } from './supervision.js';
 import { AddressTable } from './table.js';
 
 /** An actor that was spawned from the calling thread: what it takes to start it again. */
 export interface RemoteActor {
   readonly ref: number;
   readonly module: string;
-  readonly args: () => unknown;
-  readonly options: SpawnOptions;
-  readonly failures: FailureCount;
+  readonly args: unknown;
+  /** Makes the args anew. */
+  readonly restore: (() => unknown) | undefined;
+  readonly supervision: Supervision | undefined;
+  /** Undefined until its thread has died once. */
+  failures: FailureCount | undefined;
 }
 
 export class RemoteActors {
@@ -27,10 +29,16 @@ export class RemoteActors {
   }
 
   /** Gives an actor an address on a thread. @returns undefined if there is no such thread */
-  add(thread: number, module: URL, args: () => unknown, options: SpawnOptions): RemoteActor | undefined {
+  add(
+    thread: number,
+    module: URL,
+    args: unknown,
+    restore: (() => unknown) | undefined,
+    supervision: Supervision | undefined,
+  ): RemoteActor | undefined {
     const table = this.#spawned[thread - 1];
     if (table === undefined) return undefined;
-    const actor = { ref: table.free(), module: module.href, args, options, failures: new FailureCount() };
+    const actor = { ref: table.free(), module: module.href, args, restore, supervision, failures: undefined };
     table.add(actor);
     return actor;
   }

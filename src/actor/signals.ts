@@ -2,8 +2,9 @@
  * Signals: what threads tell each other about actors, beside the messages to them. Plain data; on a lane a signal to
  * the actor at address a is sent to the address −a.
  */
-import type { Ended, SpawnOptions, StopMode } from './behaviour.js';
+import type { Ended, StopMode } from './behaviour.js';
 import type { SystemEvent } from './events.js';
+import type { Supervision } from './supervision.js';
 
 /** To an actor, or to a question that waits for its answer. */
 export type ActorSignal =
@@ -20,7 +21,7 @@ export interface SpawnSignal {
   readonly kind: 'spawn';
   readonly module: string;
   readonly args: unknown;
-  readonly options: SpawnOptions;
+  readonly supervision: Supervision | undefined;
 }
 
 /** To the system, at {@link SYSTEM_ADDRESS}: something that whoever observes it should know. */

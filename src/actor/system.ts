@@ -20,7 +20,7 @@ import { AskError, type AskOptions, DEFAULT_ASK_TIMEOUT, Question } from './ques
 import { type AnyRef, asRef, firstAddress, formatRef, hostOf, type Ref } from './ref.js';
 import { type RemoteActor, RemoteActors } from './remote.js';
 import { type ActorSignal, isSignal, type SpawnSignal, SYSTEM_ADDRESS } from './signals.js';
-import type { Supervision } from './supervision.js';
+import { FailureCount, type Supervision } from './supervision.js';
 import { Thread } from './thread.js';
 import type { ActorSnapshot } from './worker.js';
 
@@ -145,13 +145,13 @@ export class System {
   spawnOnThread<B = Behaviour<unknown, unknown, unknown>>(
     module: URL,
     args: ArgsOf<B>,
-    { thread, restore, ...options }: SpawnOnThreadOptions<ArgsOf<B>> = {},
+    { thread, restore, supervision }: SpawnOnThreadOptions<ArgsOf<B>> = {},
   ): Ref<MessageOf<B>> {
     this.#mustBeOpen();
-    if (typeof options.supervision?.decide === 'function')
+    if (typeof supervision?.decide === 'function')
       throw new TypeError('a function can not be sent to a thread: give a decision, or supervise from an actor there');
     const index = thread ?? this.#nextThread++ % Math.max(1, this.threads);
-    const actor = this.#remote.add(index + 1, module, restore ?? (() => args), options);
+    const actor = this.#remote.add(index + 1, module, args, restore, supervision);
     if (actor === undefined) throw new RangeError(`there is no thread ${index}: this system has ${this.threads}`);
     this.#sendSpawn(actor, args);
     return asRef(actor.ref);
@@ -429,8 +429,8 @@ export class System {
     this.#send(ref, signal, 'signal');
   }
 
-  #sendSpawn({ ref, module, options }: RemoteActor, args: unknown): void {
-    this.#send(ref, { kind: 'spawn', module, args, options } satisfies SpawnSignal, 'signal');
+  #sendSpawn({ ref, module, supervision }: RemoteActor, args: unknown): void {
+    this.#send(ref, { kind: 'spawn', module, args, supervision } satisfies SpawnSignal, 'signal');
   }
 
   #onUncloneable(address: number, message: unknown): void {
@@ -477,13 +477,14 @@ export class System {
   }
 
   #restart(actor: RemoteActor, error: string): void {
-    const policy: Supervision = actor.options.supervision ?? {};
+    const policy: Supervision = actor.supervision ?? {};
     const decision = policy.decide ?? 'restart';
+    actor.failures ??= new FailureCount();
     if (decision === 'stop' || decision === 'escalate') this.#remote.forget(actor.ref);
     else if (actor.failures.note(this.#clock.now(), policy) === undefined) this.#giveUp(actor.ref, actor.module, error);
     else {
       try {
-        this.#sendSpawn(actor, actor.args());
+        this.#sendSpawn(actor, actor.restore ? actor.restore() : actor.args);
       } catch (reason) {
         this.#giveUp(actor.ref, actor.module, describeError(reason));
       }

@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { expose } from 'comlink';
 import { Lane, type LaneEnd } from '../lane/lane.js';
-import type { AnyBehaviour, SpawnOptions } from './behaviour.js';
+import type { AnyBehaviour } from './behaviour.js';
 import type { Cell } from './cell.js';
 import { realClock, realRandom } from './clock.js';
 import { describeError, type SystemEvent } from './events.js';
@@ -10,6 +10,7 @@ import { Host, type HostStats } from './host.js';
 import { Inlet } from './inlet.js';
 import { type AnyRef, asRef } from './ref.js';
 import { isSignal, SYSTEM_ADDRESS } from './signals.js';
+import type { Supervision } from './supervision.js';
 
 /** What a thread is given when it starts. */
 export interface ThreadTask {
@@ -59,6 +60,8 @@ export function runThread(task: ThreadTask): Promise<void> {
       },
       signalAway: (ref, signal) => void lane.send(-ref, signal, true),
       schedule: 'turn',
+      // What has no parent was spawned from the calling thread, which keeps what it takes to start it again.
+      onTopEnded: (ended) => void lane.send(-SYSTEM_ADDRESS, { kind: 'ended', ended }, true),
       onRun: () => inlet.pump(),
       waiting: () => inlet.waiting || loading.size > 0,
     });
@@ -80,10 +83,9 @@ export function runThread(task: ThreadTask): Promise<void> {
     const modules = new Map<string, AnyBehaviour>();
     /** Actors whose module is being loaded. */
     const loading = new Set<Cell>();
-    const spawn = (ref: number, module: string, args: unknown, options: SpawnOptions): void => {
+    const spawn = (ref: number, module: string, args: unknown, supervision?: Supervision): void => {
       const behaviour = modules.get(module);
-      const cell = host.addCell(ref, behaviour ?? { ...unloaded, name: module }, args, options);
-      cell.watchers = new Set([SYSTEM_ADDRESS]);
+      const cell = host.addCell(ref, behaviour ?? { ...unloaded, name: module }, args, supervision);
       if (behaviour) {
         host.start(cell);
         return;
@@ -110,7 +112,7 @@ export function runThread(task: ThreadTask): Promise<void> {
     };
     // So that nothing counts as processed that waits for a module, and a flood meanwhile does not fill the mailbox.
     const mailWaitsForModule = (): boolean => {
-      for (const cell of loading) if (cell.mailbox !== undefined) return true;
+      for (const cell of loading) if (cell.waiting > 0) return true;
       return false;
     };
 
@@ -119,7 +121,7 @@ export function runThread(task: ThreadTask): Promise<void> {
       (address, message) => {
         if (address > 0) host.tell(address, message);
         else if (isSignal(message)) {
-          if (message.kind === 'spawn') spawn(-address, message.module, message.args, message.options);
+          if (message.kind === 'spawn') spawn(-address, message.module, message.args, message.supervision);
           else if (message.kind !== 'observed') host.signal(asRef(-address), message);
         }
       },
@@ -139,7 +141,7 @@ export function runThread(task: ThreadTask): Promise<void> {
           ref: asRef(cell.ref),
           name: cell.behaviour.name,
           parent: cell.parent && asRef(cell.parent.ref),
-          waiting: cell.mailbox?.length ?? 0,
+          waiting: cell.waiting,
         })),
       drain: async () => {
         await host.settled();

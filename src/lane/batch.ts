@@ -5,23 +5,38 @@
  * array that is cloned. Measured: a transferred buffer or 256 strings in an array cost a few hundredths of a
  * microsecond per message, 256 separate `postMessage` calls ten to forty times that.
  *
+ * A flat object, of texts and numbers and the like, is taken apart: its values ride along one by one, its names once per
+ * batch. Measured, that halves what an object costs both threads.
+ *
  * Layout of the buffer, one entry after another, in the order in which the messages were sent:
  *
  *     address  float64 LE
- *     length   uint32 LE, or CLONED: the message is the next one of `cloned`
+ *     length   uint32 LE, or CLONED: the message is the next one of `cloned`, or FLAT + n: its values are, and `names[n]`
+ *              are their names
  *     bytes    `length` of them
  */
 
-/** What crosses a MessagePort: the buffer, how much of it is used, and the cloned messages. */
-export type Batch = readonly [buffer: ArrayBuffer, used: number, cloned: readonly unknown[]];
+/** What crosses a MessagePort: the buffer, how much of it is used, what is cloned, and the names of each kind of flat object. */
+export type Batch = readonly [
+  buffer: ArrayBuffer,
+  used: number,
+  cloned: readonly unknown[],
+  names: readonly (readonly string[])[],
+];
 
 const HEADER = 12;
 const CLONED = 0xffff_ffff;
+const FLAT = 0xffff_ff00;
+/** Objects with other names than these many kinds in a batch have are cloned as they are: they may be dictionaries. */
+const KINDS = 16;
 const FIRST_SIZE = 4 * 1024;
 /** What one cloned object counts towards back-pressure, in bytes, beside the texts and bytes in it. */
 const CLONED_WEIGHT = 256;
 /** How deep in an object texts and bytes are looked for. */
 const WEIGHED_DEPTH = 4;
+/** What a flat object counts, beside the texts in it, and what each of its values does. */
+const FLAT_WEIGHT = 64;
+const VALUE_WEIGHT = 8;
 
 /** Bytes from which on it pays to hand over a buffer instead of copying it. */
 const WORTH_TRANSFERRING = 16 * 1024;
@@ -35,6 +50,7 @@ export class BatchWriter {
   #used = 0;
   #lastSize = FIRST_SIZE;
   #cloned: unknown[] = [];
+  #names: (readonly string[])[] = [];
   #transferred: ArrayBuffer[] = [];
 
   /** Adds a message for `address`. A `Uint8Array` is copied; anything else must be cloneable when the batch is taken. */
@@ -47,14 +63,43 @@ export class BatchWriter {
       this.#view.setFloat64(this.#used, address, true);
       this.#used += HEADER + length;
       this.weight += HEADER + length;
-    } else this.#addCloned(address, message);
+    } else if (!this.#addFlat(address, message)) this.#addCloned(address, message);
+  }
+
+  #addHeader(address: number, length: number): void {
+    this.#reserve(HEADER);
+    this.#view.setFloat64(this.#used, address, true);
+    this.#view.setUint32(this.#used + 8, length, true);
+    this.#used += HEADER;
+  }
+
+  /** Adds a flat object. @returns false if it is none */
+  #addFlat(address: number, message: unknown): boolean {
+    if (!isPlain(message)) return false;
+    const values = flatValues(message);
+    if (values === undefined) return false;
+    const kind = this.#kindOf(Object.keys(message));
+    if (kind === undefined) return false;
+    this.#addHeader(address, FLAT + kind);
+    this.weight += FLAT_WEIGHT + VALUE_WEIGHT * values.length;
+    for (const value of values) {
+      this.#cloned.push(value);
+      if (typeof value === 'string') this.weight += value.length;
+    }
+    return true;
+  }
+
+  /** Which kind of flat object has these names in this order. */
+  #kindOf(names: readonly string[]): number | undefined {
+    const known = this.#names;
+    for (let kind = 0; kind < known.length; kind++) if (sameNames(known[kind], names)) return kind;
+    // An assignment to this one would not make a property.
+    if (known.length >= KINDS || names.includes('__proto__')) return undefined;
+    return known.push(names) - 1;
   }
 
   #addCloned(address: number, message: unknown): void {
-    this.#reserve(HEADER);
-    this.#view.setFloat64(this.#used, address, true);
-    this.#view.setUint32(this.#used + 8, CLONED, true);
-    this.#used += HEADER;
+    this.#addHeader(address, CLONED);
     this.#cloned.push(message);
     this.weight += (typeof message === 'string' ? HEADER : CLONED_WEIGHT) + weightOf(message, WEIGHED_DEPTH);
   }
@@ -76,7 +121,7 @@ export class BatchWriter {
 
   /** Hands over what was collected, and the buffers that are to be transferred with it; and starts anew. */
   take(): { readonly batch: Batch; readonly transfer: readonly ArrayBuffer[] } {
-    const batch: Batch = [this.#bytes.buffer, this.#used, this.#cloned];
+    const batch: Batch = [this.#bytes.buffer, this.#used, this.#cloned, this.#names];
     const transfer = [this.#bytes.buffer, ...this.#transferred];
     this.#transferred = [];
     // The next batch is probably about as large as this one: one allocation instead of a series of doublings.
@@ -85,6 +130,7 @@ export class BatchWriter {
     this.#bytes = new Uint8Array(0);
     this.#used = 0;
     this.#cloned = [];
+    this.#names = [];
     this.weight = 0;
     return { batch, transfer };
   }
@@ -100,6 +146,30 @@ export class BatchWriter {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
   }
+}
+
+const isPlain = (message: unknown): message is Readonly<Record<string, unknown>> =>
+  typeof message === 'object' && message !== null && Object.getPrototypeOf(message) === Object.prototype;
+
+/** The values of an object, if none of them is more than passing it copies. */
+function flatValues(message: Readonly<Record<string, unknown>>): readonly unknown[] | undefined {
+  try {
+    // Looked at before they are collected: most objects that are not flat have an object early on.
+    for (const name in message) {
+      const value = message[name];
+      const type = typeof value;
+      if ((type === 'object' && value !== null) || type === 'function' || type === 'symbol') return undefined;
+    }
+    return Object.values(message);
+  } catch {
+    return undefined; // A getter that throws.
+  }
+}
+
+function sameNames(a: readonly string[] | undefined, b: readonly string[]): boolean {
+  if (a?.length !== b.length) return false;
+  for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** The lengths of the texts and the bytes in a message. */
@@ -125,15 +195,17 @@ export class BatchReader {
   readonly #view: DataView;
   readonly #used: number;
   readonly #cloned: readonly unknown[];
+  readonly #names: readonly (readonly string[])[];
   #at = 0;
   #nextCloned = 0;
 
   /** @param weight what the sender counted for this batch */
-  constructor([buffer, used, cloned]: Batch, weight: number) {
+  constructor([buffer, used, cloned, names]: Batch, weight: number) {
     this.#buffer = buffer;
     this.#view = new DataView(buffer);
     this.#used = used;
     this.#cloned = cloned;
+    this.#names = names;
     this.weight = weight;
   }
 
@@ -147,8 +219,15 @@ export class BatchReader {
     const length = this.#view.getUint32(this.#at + 8, true);
     this.#at += HEADER;
     if (length === CLONED) return this.#cloned[this.#nextCloned++];
+    if (length >= FLAT) return this.#flat(this.#names[length - FLAT] ?? []);
     const bytes = new Uint8Array(this.#buffer, this.#at, length);
     this.#at += length;
     return bytes;
+  }
+
+  #flat(names: readonly string[]): unknown {
+    const message: Record<string, unknown> = {};
+    for (const name of names) message[name] = this.#cloned[this.#nextCloned++];
+    return message;
   }
 }
