@@ -143,6 +143,17 @@ export class Directory {
     return before;
   }
 
+  /**
+   * Takes a mission that is over out of the directory: from here on there is none of that id.
+   * @returns what it was; `undefined`, and nothing changes, if it is live, or there is no such mission.
+   */
+  forgetMission(missionId: string): Readonly<MissionEntry> | undefined {
+    const mission = this.#missions.get(missionId);
+    if (mission === undefined || !isTerminal(mission.state)) return undefined;
+    this.#missions.delete(missionId);
+    return mission;
+  }
+
   /** Picks an executor for a mission; see {@link PickIndex.pick} for the policy. */
   pick(filter: ExecutorFilter, longRunning = false): ExecutorPickResult | null {
     return this.#picks.pick(filter, longRunning);
