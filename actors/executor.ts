@@ -4,6 +4,7 @@
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
 import { type ContractEvent, type EventEnvelope, parseEvent } from '../src/contract/index.js';
+import { type History, ListHistory, TextHistory } from './history.js';
 import { type ConnectionMessage, type DropReason, isSampled, type Report } from './messages.js';
 import {
   type MissionEvent,
@@ -12,6 +13,7 @@ import {
   type MissionStart,
   missionActor,
 } from './mission.js';
+import { Slab } from './slab.js';
 
 /** The module of this behaviour, for spawning it on a thread. */
 export const executorModule = new URL(import.meta.url);
@@ -84,11 +86,13 @@ const MAILBOX = { limit: 100_000, overflow: 'refuse' } as const;
 /**
  * @param keep what is kept of an event
  * @param keep.text the frame it came in, if it came in one and nothing was left out of it
+ * @param newHistory where a mission keeps its events
  */
 export function executorActor<Kept>(
   keep: (event: ContractEvent, text: string | undefined) => Kept,
+  newHistory: () => History<Kept>,
 ): Behaviour<ExecutorMessage<Kept>, Executor<Kept>, ExecutorStart> {
-  const mission = { ...missionActor<Kept>(), mailbox: MAILBOX };
+  const mission = { ...missionActor<Kept>(newHistory), mailbox: MAILBOX };
 
   function create(executor: Executor<Kept>, start: MissionStart, context: ExecutorContext<Kept>): void {
     if (executor.missions.has(start.missionId)) return;
@@ -219,11 +223,18 @@ export function executorActor<Kept>(
   };
 }
 
-/** On threads, events are kept as their text. */
-export default executorActor<string>((event, text) => text ?? JSON.stringify(event));
+/** On threads, events are kept as their text, and all missions of a thread share one slab. */
+const slab = new Slab();
+export default executorActor<string>(
+  (event, text) => text ?? JSON.stringify(event),
+  () => new TextHistory(slab),
+);
 
 /** In the calling thread, events are kept as they were handed in. */
-export const localExecutor = executorActor<EventEnvelope>((event) => event);
+export const localExecutor = executorActor<EventEnvelope>(
+  (event) => event,
+  () => new ListHistory(),
+);
 
 function forget<Kept>(executor: Executor<Kept>, missionId: string, context: ExecutorContext<Kept>): void {
   const ref = executor.missions.get(missionId);

@@ -15,10 +15,8 @@ import {
   type OperatorAction,
   operatorEvents,
 } from '../src/contract/index.js';
+import type { History } from './history.js';
 import { type ConnectionMessage, isSampled, type Report } from './messages.js';
-
-/** How many of its newest events a mission keeps. */
-const RECENT_EVENTS = 50;
 
 /** An event about a mission. */
 export type MissionEvent = Extract<ContractEvent, { event: MissionEventName }>;
@@ -107,6 +105,7 @@ type Connection = Ref<ConnectionMessage> | undefined;
 
 interface Mission<Kept> {
   readonly view: MissionView<Kept>;
+  readonly history: History<Kept>;
   readonly reports: Ref<Report>;
   /** The open human question. */
   question: { readonly hitlId: string; readonly cancelTimer: () => void } | undefined;
@@ -119,22 +118,25 @@ interface Mission<Kept> {
 
 type MissionContext<Kept> = Context<MissionMessage<Kept>>;
 
-export function missionActor<Kept>(): Behaviour<
-  MissionMessage<Kept>,
-  Mission<Kept>,
-  { readonly start: MissionStart; readonly reports: Ref<Report> }
-> {
+/** @param newHistory where a mission keeps its events */
+export function missionActor<Kept>(
+  newHistory: () => History<Kept>,
+): Behaviour<MissionMessage<Kept>, Mission<Kept>, { readonly start: MissionStart; readonly reports: Ref<Report> }> {
   return {
     name: 'mission',
-    start: ({ start, reports }) => ({
-      // A copy: in the calling thread, the start is the directory's own entry.
-      view: { ...start, recentEvents: [] },
-      reports,
-      question: undefined,
-      expired: undefined,
-      checkpointId: undefined,
-      late: 0,
-    }),
+    start({ start, reports }) {
+      const history = newHistory();
+      return {
+        // A copy: in the calling thread, the start is the directory's own entry.
+        view: { ...start, recentEvents: history.list() },
+        history,
+        reports,
+        question: undefined,
+        expired: undefined,
+        checkpointId: undefined,
+        late: 0,
+      };
+    },
     receive(mission, message, context) {
       switch (message.type) {
         case 'event':
@@ -157,6 +159,7 @@ export function missionActor<Kept>(): Behaviour<
       }
       return mission;
     },
+    stopped: ({ history }) => history.free(),
   };
 }
 
@@ -198,8 +201,7 @@ function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, 
       context.tell(mission.reports, { type: 'late', missionId, executorId, event: event.event, count: mission.late });
     return;
   }
-  view.recentEvents.push(kept);
-  if (view.recentEvents.length > RECENT_EVENTS) view.recentEvents.shift();
+  mission.history.add(kept);
   const state = isLateEcho(mission, event) ? view.state : (nextState(event.event, view.state) ?? view.state);
   // Before `enter`, whose reports are to find the mission complete.
   note(mission, event, context);
@@ -272,6 +274,12 @@ function onListed<Kept>(
     push(mission, connection, 'mission.resumed', { state: 'running', resumed_from: 'suspended' }, context);
 }
 
+/** The live record where events are kept as they are; else one with their texts. */
+function shown<Kept>({ view, history }: Mission<Kept>): MissionView<Kept> {
+  const recentEvents = history.list();
+  return recentEvents === view.recentEvents ? view : { ...view, recentEvents };
+}
+
 // What operators want.
 
 function onRequest<Kept>(
@@ -283,7 +291,7 @@ function onRequest<Kept>(
   const { view } = mission;
   switch (request.type) {
     case 'look':
-      context.tell(request.replyTo, view);
+      context.tell(request.replyTo, shown(mission));
       break;
     case 'assigned':
       if (view.state === 'queued') enter(mission, 'assigned', timestamp(context), context);

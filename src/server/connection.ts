@@ -1,6 +1,7 @@
 /**
  * The thread's half of a connection: the WebSocket protocol, run by ws on a stream whose bytes come and go by the lane.
- * So frames are decoded where their events are applied, and the supervisor thread only moves bytes.
+ * So frames are decoded where their events are applied, and the supervisor thread only moves bytes. The plain ones, that
+ * is nearly all, are read past ws: see frames.ts.
  */
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
@@ -9,6 +10,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { ExecutorMessage } from '../../actors/executor.js';
 import type { ConnectionMessage } from '../../actors/messages.js';
 import type { Behaviour, Context, Ref } from '../actor/index.js';
+import { FrameReader } from './frames.js';
 import type { SocketMessage } from './socket.js';
 
 /** The module of this behaviour, for spawning it on a thread. */
@@ -34,7 +36,10 @@ export interface ConnectionStart {
 export type ConnectionInput = Uint8Array | ConnectionMessage | { readonly type: 'socket-ended' | 'socket-closed' };
 
 interface Connection {
+  /** What ws reads from and writes to. */
   readonly stream: SocketStream;
+  /** Reads what comes before ws does; undefined where nothing that comes counts. */
+  readonly frames: FrameReader | undefined;
   readonly executor: Ref<ExecutorMessage<string>> | undefined;
   /** Once the handshake is done. */
   ws: WebSocket | undefined;
@@ -85,12 +90,20 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     const stream = new SocketStream((message) => void context.tell(socket, message));
     // ws reports protocol errors on the WebSocket; those of a stream that is gone concern nobody.
     stream.on('error', () => undefined);
-    const state: Connection = { stream, executor, ws: undefined, isOpen: true };
     const request = new IncomingMessage(new Socket());
     request.method = 'GET';
     Object.assign(request.headers, headers);
     stream.on('close', () => context.stop(context.self));
     if (executor !== undefined) context.watch(executor);
+    const onText = (text: string): void => {
+      if (executor !== undefined) context.tell(executor, { type: 'frame', text });
+    };
+    const onBytes = (bytes: Buffer): boolean => {
+      stream.push(bytes);
+      return readsAtOnce(state);
+    };
+    const frames = executor && new FrameReader(MAX_FRAME, { onText, onBytes });
+    const state: Connection = { stream, frames, executor, ws: undefined, isOpen: true };
     protocol.handleUpgrade(request, stream, Buffer.alloc(0), (ws) => {
       state.ws = ws;
       ws.on('error', () => undefined);
@@ -99,14 +112,16 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
         ws.on('message', (data, isBinary) => {
           if (isBinary || !Buffer.isBuffer(data))
             context.tell(executor, { type: 'noise', reason: 'binary_frame', detail: '' });
-          else context.tell(executor, { type: 'frame', text: data.toString() });
+          else onText(data.toString());
         });
     });
     return state;
   },
   receive(state, message, context) {
     if (message instanceof Uint8Array) {
-      state.stream.push(Buffer.from(message.buffer, message.byteOffset, message.byteLength));
+      const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+      if (state.frames) state.frames.read(bytes, readsAtOnce(state));
+      else state.stream.push(bytes);
     } else if (message.type === 'push') state.ws?.send(message.text);
     else if (message.type === 'close') close(state, message.code, message.reason);
     else if (message.type === 'socket-ended') state.stream.push(null);
@@ -123,6 +138,10 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     state.stream.destroy();
   },
 };
+
+/** Whether ws has read all it was given, so that frames may be read past it and stay in order; and wants any more. */
+const readsAtOnce = ({ stream, ws }: Connection): boolean =>
+  ws !== undefined && ws.readyState === ws.OPEN && stream.readableLength === 0;
 
 /** What is pushed from now on would not arrive. The socket itself may stay half open for a while. */
 function noteClosing(state: Connection, context: Context<ConnectionInput>): void {

@@ -158,11 +158,7 @@ test('what the directory knows outlives a thread, and the other thread does not 
 }, async () => {
   const notices = new EventEmitter();
   const lost = once(notices, 'thread-lost');
-  await using registry = await createRegistry({
-    threads: 2,
-    threadHeapMb: 24,
-    onNotice: (notice) => notices.emit(notice.type),
-  });
+  await using registry = await createRegistry({ threads: 2, onNotice: (notice) => notices.emit(notice.type) });
   const socket = new Socket();
   for (const executor of [doomed, spared, resumable]) {
     await registry.register(payloadOf(executor, { capabilities: ['resumable'] }));
@@ -178,14 +174,15 @@ test('what the directory knows outlives a thread, and the other thread does not 
   );
   const before = await registry.get(idOf(doomed));
 
-  // Its heap holds a few of these.
-  const summary = 'x'.repeat(1_000_000);
-  const handed = Array.from({ length: 50 }, () =>
-    registry.handleEvent(missionEvent(doomed, `live ${doomed}`, 'mission.progress', { summary }, 2)),
-  );
+  const { system } = registry.supervisor;
+  const wake = new Int32Array(new SharedArrayBuffer(4));
+  const thread = registry.supervisor.threadOf(idOf(doomed));
+  system.tell(system.spawnOnThread<typeof blocking>(blockingModule, wake, { thread }), 'block and die');
+  system.flush();
   assert.equal((await registry.getMission(`live ${spared}`))?.recentEvents.length, 1);
+  Atomics.store(wake, 0, 1);
+  Atomics.notify(wake, 0);
   await lost;
-  await Promise.all(handed);
 
   assert.equal((await registry.getMission(`live ${doomed}`))?.state, 'suspended');
   assert.deepEqual(await registry.get(idOf(doomed)), before);

@@ -1,0 +1,157 @@
+/** A mission's newest events, and the two ways to keep them: as they are, or as bytes outside the heap. */
+import { Slab } from './slab.js';
+
+/** How many of its newest events a mission keeps. */
+export const RECENT_EVENTS = 50;
+
+/** `Kept` is the form in which events are given and shown. */
+export interface History<Kept> {
+  /** Adds the newest event. Beyond 50, the oldest is dropped. */
+  add(kept: Kept): void;
+  /** The events, oldest first. Where they are kept as they are, the live list. */
+  list(): Kept[];
+  /** Gives back what they took, where that is not the garbage collector's business. */
+  free(): void;
+}
+
+/** Keeps events as they are. */
+export class ListHistory<Kept> implements History<Kept> {
+  readonly #events: Kept[] = [];
+
+  add(kept: Kept): void {
+    this.#events.push(kept);
+    if (this.#events.length > RECENT_EVENTS) this.#events.shift();
+  }
+
+  list(): Kept[] {
+    return this.#events;
+  }
+
+  free(): void {
+    // Whoever was shown the list may still look at it.
+  }
+}
+
+/** Of an entry: three bytes of length, whose highest bit says that the text is not ASCII. Frames have 1 MiB at most. */
+const NOT_ASCII = 0x80;
+
+/**
+ * Keeps the texts of events in a slab: fifty strings on the heap would take a tenth more for their headers, and as much
+ * again for the room that a garbage collector needs; and it would have a million times fifty of them to look after.
+ */
+export class TextHistory implements History<string> {
+  readonly #slab: Slab;
+  #count = 0;
+  // Where the oldest entry begins, and where the next one will.
+  #first = Slab.none;
+  #firstAt = 0;
+  #last = Slab.none;
+  #lastAt = Slab.blockSize;
+
+  constructor(slab: Slab) {
+    this.#slab = slab;
+  }
+
+  add(text: string): void {
+    if (this.#count === RECENT_EVENTS) this.#dropOldest();
+    const length = Buffer.byteLength(text);
+    // While the slab is full, a mission keeps fewer events: of its own, the newest.
+    while (!this.#slab.hasRoom(length)) {
+      if (this.#count === 0) return;
+      this.#dropOldest();
+    }
+    const isAscii = length === text.length;
+    this.#append(length & 0xff);
+    this.#append((length >> 8) & 0xff);
+    this.#append((length >> 16) | (isAscii ? 0 : NOT_ASCII));
+    if (isAscii) this.#appendAscii(text);
+    else for (const byte of Buffer.from(text)) this.#append(byte);
+    this.#count++;
+  }
+
+  list(): string[] {
+    const texts: string[] = [];
+    let block = this.#first;
+    let at = this.#firstAt;
+    /** Hands out the next `length` bytes, in as many pieces as blocks. */
+    const read = (length: number, take: (page: Buffer, from: number, to: number) => void): void => {
+      for (let left = length; left > 0; ) {
+        if (at === Slab.blockSize) {
+          block = this.#slab.next(block);
+          at = 0;
+        }
+        const size = Math.min(left, Slab.blockSize - at);
+        const from = this.#slab.offset(block) + at;
+        take(this.#slab.page(block), from, from + size);
+        at += size;
+        left -= size;
+      }
+    };
+    for (let count = this.#count; count > 0; count--) {
+      const bytes: number[] = [];
+      read(3, (page, from, to) => bytes.push(...page.subarray(from, to)));
+      const [low = 0, middle = 0, high = 0] = bytes;
+      const pieces: Buffer[] = [];
+      read(low | (middle << 8) | ((high & ~NOT_ASCII) << 16), (page, from, to) => pieces.push(page.subarray(from, to)));
+      texts.push(Buffer.concat(pieces).toString((high & NOT_ASCII) === 0 ? 'latin1' : 'utf8'));
+    }
+    return texts;
+  }
+
+  free(): void {
+    while (this.#first !== Slab.none) this.#leaveFirst();
+    this.#count = 0;
+    this.#last = Slab.none;
+    this.#lastAt = Slab.blockSize;
+  }
+
+  #append(byte: number): void {
+    if (this.#lastAt === Slab.blockSize) this.#extend();
+    this.#slab.page(this.#last)[this.#slab.offset(this.#last) + this.#lastAt++] = byte;
+  }
+
+  #appendAscii(text: string): void {
+    for (let at = 0; at < text.length; ) {
+      if (this.#lastAt === Slab.blockSize) this.#extend();
+      const size = Math.min(text.length - at, Slab.blockSize - this.#lastAt);
+      const piece = size === text.length ? text : text.slice(at, at + size);
+      this.#slab.page(this.#last).write(piece, this.#slab.offset(this.#last) + this.#lastAt, size, 'latin1');
+      this.#lastAt += size;
+      at += size;
+    }
+  }
+
+  #extend(): void {
+    const block = this.#slab.take();
+    if (this.#last === Slab.none) {
+      this.#first = block;
+      this.#firstAt = 0;
+    } else this.#slab.link(this.#last, block);
+    this.#last = block;
+    this.#lastAt = 0;
+  }
+
+  #dropOldest(): void {
+    const length = this.#shift() | (this.#shift() << 8) | ((this.#shift() & ~NOT_ASCII) << 16);
+    let at = this.#firstAt + length;
+    while (at > Slab.blockSize) {
+      this.#leaveFirst();
+      at -= Slab.blockSize;
+    }
+    this.#firstAt = at;
+    if (--this.#count === 0) this.free();
+  }
+
+  /** The oldest byte, which is dropped. */
+  #shift(): number {
+    if (this.#firstAt === Slab.blockSize) this.#leaveFirst();
+    return this.#slab.page(this.#first)[this.#slab.offset(this.#first) + this.#firstAt++] ?? 0;
+  }
+
+  #leaveFirst(): void {
+    const block = this.#first;
+    this.#first = this.#slab.next(block);
+    this.#firstAt = 0;
+    this.#slab.give(block);
+  }
+}

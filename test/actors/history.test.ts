@@ -1,0 +1,85 @@
+/** What a mission keeps of its events. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ListHistory, RECENT_EVENTS, TextHistory } from '../../actors/history.js';
+import { Slab } from '../../actors/slab.js';
+
+const texts = fc.oneof(
+  { weight: 5, arbitrary: fc.string({ maxLength: 600 }) },
+  { weight: 2, arbitrary: fc.string({ unit: 'grapheme', maxLength: 300 }) },
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 5_000 }).map((length) => 'x'.repeat(length)) },
+  { weight: 1, arbitrary: fc.constantFrom('', 'ü'.repeat(70_000), 'x'.repeat(1024 * 1024)) },
+);
+/** Which of three histories a text is added to; or that one is freed, and a new one takes its place. */
+const steps = fc.array(
+  fc.oneof(
+    { weight: 60, arbitrary: fc.record({ history: fc.nat(2), text: texts }) },
+    { weight: 1, arbitrary: fc.record({ history: fc.nat(2), text: fc.constant(undefined) }) },
+  ),
+  { minLength: 1, maxLength: 300, size: 'max' },
+);
+
+test('histories that share a slab keep the newest fifty texts each, and give back every block', () => {
+  fc.assert(
+    fc.property(steps, (sequence) => {
+      const slab = new Slab();
+      const histories = [0, 1, 2].map(() => new TextHistory(slab));
+      const models: string[][] = [[], [], []];
+      for (const { history, text } of sequence) {
+        if (text === undefined) {
+          histories[history]?.free();
+          histories[history] = new TextHistory(slab);
+          models[history] = [];
+        } else {
+          histories[history]?.add(text);
+          models[history] = [...(models[history] ?? []), text].slice(-RECENT_EVENTS);
+        }
+      }
+      assert.deepEqual(
+        histories.map((history) => history.list()),
+        models,
+      );
+      const bytes = models.flat().reduce((sum, text) => sum + Buffer.byteLength(text) + 3, 0);
+      // Of each history, the first block and the last may be in use in part.
+      assert.ok(slab.used <= Math.ceil(bytes / Slab.blockSize) + 6, `${slab.used} blocks for ${bytes} bytes`);
+      for (const history of histories) history.free();
+      assert.equal(slab.used, 0);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('fifty events of 250 bytes take little more than their bytes', () => {
+  const slab = new Slab();
+  const history = new TextHistory(slab);
+  for (let i = 0; i < 1_000; i++) history.add(String(i).padStart(250));
+  assert.ok(slab.used * (Slab.blockSize + 4) < 13_200);
+});
+
+test('while a slab is full, a history keeps fewer of its newest texts; when others are gone, fifty again', () => {
+  const slab = new Slab(3 * 1024 * 1024);
+  const [large, small] = [new TextHistory(slab), new TextHistory(slab)];
+  const text = (i: number) => String(i).padStart(100_000);
+  for (let i = 0; i < 60; i++) large.add(text(i));
+  const kept = large.list();
+  assert.ok(kept.length > 20 && kept.length < 32, `${kept.length}`);
+  assert.deepEqual(
+    kept,
+    Array.from({ length: kept.length }, (_, i) => text(60 - kept.length + i)),
+  );
+  small.add('x'.repeat(1_000_000));
+  assert.deepEqual(small.list(), []);
+  large.free();
+  for (let i = 0; i < 60; i++) small.add(`${i}`);
+  assert.equal(small.list().length, 50);
+});
+
+test('a list of objects is the live one, and outlives the history', () => {
+  const history = new ListHistory<{ n: number }>();
+  const list = history.list();
+  for (let n = 0; n < 60; n++) history.add({ n });
+  assert.deepEqual([list.length, list[0]?.n, list.at(-1)?.n], [50, 10, 59]);
+  history.free();
+  assert.equal(list.length, 50);
+});
