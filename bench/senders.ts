@@ -6,6 +6,8 @@ import { type Executor, inParallel } from './executors.js';
 import { type Chunk, chunksOf, eventFrames } from './frames.js';
 import { dispatch, newMissionId } from './missions.js';
 
+const packetsPerTurn = 32;
+
 /** How much to send: so many rounds on each connection, but none that would begin after `deadline`. */
 export interface Amount {
   rounds: number;
@@ -121,6 +123,8 @@ export async function sendPackets(
     isOver = true;
     let events = 0;
     for (const [index, sender] of senders.entries()) {
+      // The GETs need this loop too, and would wait for a pass over thousands of connections.
+      if (index % packetsPerTurn === packetsPerTurn - 1) await nextTurn();
       const count = sent[index] ?? 0;
       if (count >= rounds) continue;
       isOver = false;
