@@ -1,4 +1,5 @@
 /** What a scenario is. Each lives in a file of its own, exports one description, and is listed in main.ts. */
+import type { Report } from './report.js';
 
 /** A whole number that a flag of the same name sets. */
 export interface Parameter {
@@ -16,8 +17,6 @@ export interface Surroundings {
   smoke: boolean;
   /** Measure this running server, and nothing else. */
   url: URL | undefined;
-  /** Prints a line of the report. */
-  print(line: string): void;
   /** Shows what is going on, on a terminal only; the next line takes its place. */
   progress(line: string): void;
 }
@@ -29,10 +28,9 @@ export interface Scenario<Name extends string = string> {
   shows: string;
   parameters: Record<Name, Parameter>;
   /**
-   * Drives it and prints its report.
+   * Drives it. A smoke run checks the same outcomes, and its figures are not looked at.
    *
-   * @returns the figures, as JSON
    * @throws where an outcome (a count, a state) is not what it must be
    */
-  run(values: Record<Name, number>, surroundings: Surroundings): Promise<object>;
+  run(values: Record<Name, number>, surroundings: Surroundings): Promise<Report>;
 }
