@@ -3,7 +3,7 @@
  * is in its memory: `node --expose-gc dist/bench/mission-keeper.js --of callboard --missions 10000 --events 50`.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,6 +13,7 @@ import { createRegistry, type EventEnvelope } from '../src/index.js';
 import { applyEvent, type Envelope, type Mission } from './baseline-mission.js';
 import type collecting from './collecting-actor.js';
 import { collectHere, collectingModule } from './collecting-actor.js';
+import { readResidentMemory } from './memory.js';
 
 /** Somebody who keeps missions. */
 interface Keeper extends AsyncDisposable {
@@ -79,9 +80,6 @@ function plainObjects(executorIds: readonly string[]): Keeper {
   };
 }
 
-const residentMemory = (): number =>
-  1024 * Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
-
 /** What is resident once collecting garbage changes it no more, and the bytes in use on the heaps. */
 async function settledMemory(keeper: Keeper) {
   let resident = Number.POSITIVE_INFINITY;
@@ -89,7 +87,7 @@ async function settledMemory(keeper: Keeper) {
     const heaps = await keeper.collect();
     // What the allocator gives back, it gives back on threads of its own.
     await delay(100);
-    const now = residentMemory();
+    const now = readResidentMemory(process.pid) ?? Number.NaN;
     if (round >= 20 || (round >= 2 && Math.abs(now - resident) < resident / 1000)) return { resident: now, ...heaps };
     resident = now;
   }

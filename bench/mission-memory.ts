@@ -1,17 +1,14 @@
 /** The scenario `missions`: the memory that a live mission takes, with events and without. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { compare, figureOf } from './compare.js';
+import { startProgram } from './program.js';
 import type { Report } from './report.js';
 import type { Scenario } from './scenario.js';
 import { spread } from './statistics.js';
 
 type Values = Record<'largest' | 'eventful' | 'threads' | 'runs', number>;
-
-const program = fileURLToPath(new URL('./mission-keeper.js', import.meta.url));
 
 /** Bytes for each mission: resident memory, and of these what is in use on the heaps of the main thread and of others. */
 const bytesEach = v.object({ resident: v.number(), mainThread: v.number(), threads: v.number() });
@@ -32,9 +29,7 @@ const nodeFlags = ['--expose-gc', '--max-semi-space-size=1'];
 /** Measures in a process of its own. */
 async function measure(of: string, missions: number, events: number, threads: number): Promise<BytesEach> {
   const args = [`--of=${of}`, `--missions=${missions}`, `--events=${events}`, `--threads=${threads}`];
-  const child = spawn(process.execPath, [...nodeFlags, program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
+  const child = startProgram('./mission-keeper', args, {}, nodeFlags);
   let output = '';
   let errors = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -44,7 +39,6 @@ async function measure(of: string, missions: number, events: number, threads: nu
     errors = (errors + chunk).slice(-2000);
   });
   const [code] = await once(child, 'close');
-  process.removeListener('exit', kill);
   if (code !== 0) throw new Error(errors.trim() || `Measuring the memory of ${of} ended with exit code ${code}.`);
   return v.parse(bytesEach, JSON.parse(output));
 }

@@ -4,15 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { createRegistry, type ExecutorRegisterRequest } from '../src/index.js';
-import { compare, figureOf } from './compare.js';
+import { type Contender, compare, figureOf } from './compare.js';
 import { readCpuTime } from './cpu.js';
 import { inParallel } from './executors.js';
 import { sendExpecting } from './http-client.js';
 import type { Report } from './report.js';
 import type { Scenario, Surroundings } from './scenario.js';
-import { startServer } from './server-process.js';
+import { baseline, callboard, serverContenders, type Target } from './servers.js';
 import { spread } from './statistics.js';
 
 type Values = Record<'executors' | 'threads' | 'runs', number>;
@@ -75,30 +74,28 @@ async function measureRegistry({ executors, threads }: Values, folder: string): 
   return tenths;
 }
 
-const program = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-
-/** A server in a process of its own, asked by 16 clients at a time. */
-async function measureServer(args: string[], { executors }: Values, folder: string): Promise<Tenth[]> {
-  const server = await startServer(args, { AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'executor-identities.json') });
+/** A server, asked by 16 clients at a time. */
+async function measureServer({ url, pid }: Target, executors: number): Promise<Tenth[]> {
   const agent = new Agent({ keepAlive: true });
-  const url = new URL('/api/v1/executors/register', server.url);
+  const address = new URL('/api/v1/executors/register', url);
   try {
-    return await inTenths(executors, server.pid, async (requests) => {
-      await inParallel(requests, (request) => sendExpecting(201, agent, 'POST', url, request));
+    return await inTenths(executors, pid, async (requests) => {
+      await inParallel(requests, (request) => sendExpecting(201, agent, 'POST', address, request));
     });
   } finally {
     agent.destroy();
-    await server.stop();
   }
 }
 
-/** What one contender does, with an empty folder of its own. */
-const contender = (name: string, measure: (folder: string) => Promise<Tenth[]>) => ({
-  name,
+/** The registry by itself, in this process. */
+const registryAlone = (values: Values): Contender<Tenth[]> => ({
+  name: 'registry alone',
   async measure() {
     const folder = mkdtempSync(join(tmpdir(), 'callboard-bench-'));
     try {
-      return await measure(folder);
+      const fewer = { ...values, executors: Math.min(warmup, values.executors) };
+      await measureRegistry(fewer, join(folder, 'warm-up'));
+      return await measureRegistry(values, join(folder, 'measured'));
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
@@ -125,14 +122,11 @@ export const register: Scenario<keyof Values> = {
   },
   async run(values, surroundings: Surroundings): Promise<Report> {
     const { executors, threads, runs } = values;
-    const callboard = [program('../src/cli/main.js'), 'serve', `--threads=${threads}`, '--log-level=warn'];
     const contenders = [
-      contender('callboard', (folder) => measureServer([...callboard, `--data-dir=${folder}`], values, folder)),
-      contender('baseline', (folder) => measureServer([program('./baseline.js')], values, folder)),
-      contender('registry alone', async (folder) => {
-        await measureRegistry({ ...values, executors: Math.min(warmup, values.executors) }, join(folder, 'warm-up'));
-        return measureRegistry(values, join(folder, 'measured'));
-      }),
+      ...serverContenders([callboard, baseline], threads, surroundings, (_, target) =>
+        measureServer(target, executors),
+      ),
+      registryAlone(values),
     ];
     const { results, notes } = await compare(contenders, runs, surroundings);
     const size = Math.floor(executors / 10);
