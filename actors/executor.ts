@@ -51,6 +51,8 @@ export type ExecutorMessage<Kept> =
   | { readonly type: 'push'; readonly text: string; readonly replyTo: Ref<boolean> }
   | { readonly type: 'view'; readonly replyTo: Ref<ExecutorView> }
   | { readonly type: 'create'; readonly mission: MissionStart }
+  /** Ends the actor of a mission that is over; there is none such from here on. */
+  | { readonly type: 'forget'; readonly missionId: string }
   | MissionRequest<Kept>
   /** It was deregistered; `resumable` says whether its missions are suspended, or fail. */
   | { readonly type: 'left'; readonly resumable: boolean };
@@ -189,6 +191,9 @@ export function executorActor<Kept>(
         case 'create':
           create(executor, message.mission, context);
           break;
+        case 'forget':
+          forget(executor, message.missionId, context);
+          break;
         case 'left':
           for (const ref of executor.missions.values())
             context.tell(ref, { type: 'executor-left', resumable: message.resumable });
@@ -200,7 +205,8 @@ export function executorActor<Kept>(
       return executor;
     },
     /** A mission that was given up on is gone: what is asked of it from now on gets `mission_not_found`. */
-    ended(executor, { ref }, context) {
+    ended(executor, { ref, reason }, context) {
+      if (reason === 'stopped') return executor; // It was forgotten.
       for (const [missionId, mission] of executor.missions) {
         if (mission !== ref) continue;
         executor.missions.delete(missionId);
@@ -229,6 +235,13 @@ export const localExecutor = executorActor<EventEnvelope>(
   (event) => event,
   () => new ListHistory(),
 );
+
+function forget<Kept>(executor: Executor<Kept>, missionId: string, context: ExecutorContext<Kept>): void {
+  const ref = executor.missions.get(missionId);
+  if (ref === undefined) return;
+  executor.missions.delete(missionId);
+  context.stop(ref);
+}
 
 const isAboutMission = (event: ContractEvent): event is MissionEvent => event.mission_id !== undefined;
 

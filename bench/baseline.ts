@@ -1,7 +1,7 @@
 /**
  * The rival: the executor contract served the plain way, everything on one event loop. One ws server on node:http,
  * `JSON.parse`, ajv over the whole published envelope, a Map of executors and a Map of missions, parsed events kept.
- * It does the contract's work for what `bench/client.ts` sends, and it is not slowed down anywhere on purpose.
+ * It does the contract's work for what the load generators send, and it is not slowed down anywhere on purpose.
  * Nothing is stored on disk, so registering costs it nothing.
  *
  * Run by itself: `node dist/bench/baseline.js --port 7400`.
@@ -14,6 +14,7 @@ import formats from 'ajv-formats';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { applyEvent, type Envelope, type Mission, missionStatus, terminal } from './baseline-mission.js';
 import { publishedSchema } from './published-schema.js';
+import { StateChanges } from './state-changes.js';
 
 interface RegisterPayload {
   executor_id: string;
@@ -40,6 +41,14 @@ interface Executor {
   missions: Set<string>;
 }
 
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '7400' },
+    /** For the scenario `latency`. */
+    'note-state-changes': { type: 'boolean', default: false },
+  },
+});
+const changes = values['note-state-changes'] ? new StateChanges() : undefined;
 const frameLimit = 1024 * 1024;
 const dispatchTimeLimit = 10_000;
 const ajv = new Ajv2020({ allErrors: true, strict: false });
@@ -66,7 +75,9 @@ function receive(executor: Executor, frame: string): void {
   if (envelope.event === 'executor.resync') resync(executor, envelope);
   const mission = envelope.mission_id === undefined ? undefined : missions.get(envelope.mission_id);
   if (mission === undefined || mission.executorId !== envelope.executor_id) return;
+  const before = mission.state;
   applyEvent(mission, envelope);
+  if (mission.state !== before) changes?.note(mission.missionId, mission.state);
   if (terminal.has(mission.state)) executor.missions.delete(mission.missionId);
 }
 
@@ -180,6 +191,17 @@ function refuse(response: ServerResponse, status: number, error: string, detail:
   answer(response, status, { error, detail });
 }
 
+function deregister(id: string, response: ServerResponse): void {
+  const executor = executors.get(id);
+  if (executor === undefined) {
+    refuse(response, 404, 'executor_not_found', 'No executor has this id.');
+    return;
+  }
+  executors.delete(id);
+  executor.socket?.close(1000, 'deregistered');
+  response.writeHead(204).end();
+}
+
 async function readJson(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -193,6 +215,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
 
 async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = request.url ?? '/';
+  if (changes?.answer(path, response)) return;
   const [, collection, id] = /^\/api\/v1\/(executors|missions|sessions)\/([^/]+)/.exec(path) ?? [];
   if (request.method === 'GET' && path === '/healthz') return answer(response, 200, { status: 'ok' });
   if (request.method === 'GET' && path === '/api/v1/executors')
@@ -202,6 +225,7 @@ async function route(request: IncomingMessage, response: ServerResponse): Promis
     if (mission === undefined) return refuse(response, 404, 'mission_not_found', 'No mission has this id.');
     return answer(response, 200, missionStatus(mission));
   }
+  if (request.method === 'DELETE' && collection === 'executors') return deregister(id ?? '', response);
   if (request.method === 'POST' && path === '/api/v1/executors/register')
     return register(await readJson(request), response);
   if (request.method === 'POST' && collection === 'sessions' && path.endsWith('/dispatch'))
@@ -234,6 +258,5 @@ server.on('upgrade', (request, socket, head) => {
   });
 });
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '7400' } } });
 server.listen(Number(values.port), '127.0.0.1', () => console.log(`baseline listens on 127.0.0.1:${values.port}`));
 process.once('SIGTERM', () => process.exit(0));

@@ -1,41 +1,41 @@
-/** Runs the load generator, bench/client.ts, as a process of its own. */
-import { spawn } from 'node:child_process';
+/** Runs a load generator as a process of its own. */
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
-import { clientReport, type FloodResult } from './client-report.js';
-
-const client = fileURLToPath(new URL('./client.js', import.meta.url));
+import { clientLine } from './client-report.js';
+import { startProgram } from './program.js';
 
 /**
- * Runs one client to its end.
+ * Runs one load generator to its end.
  *
- * @param flags those of client.ts: `{ url, connections: 8 }`
- * @param progress told now and then of the phase it is in and how many events it has sent in it
- * @throws where the client does, with its message: the server lost an event, say
+ * @param program as `startProgram` takes it: `./flood-client`
+ * @param flags the program's: `{ url, connections: 8 }`
+ * @param result what it reports
+ * @param progress told now and then of the phase it is in and how far it has come in it: `2,000 events sent`
+ * @throws where the load generator does, with its message: the server lost an event, say
  */
-export async function runClient(
-  flags: Record<string, string | number>,
-  progress: (phase: string, sent: number) => void,
-): Promise<FloodResult> {
-  const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
-  const child = spawn(process.execPath, [client, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
+export async function runClient<Result>(
+  program: string,
+  flags: Readonly<Record<string, string | number>>,
+  result: v.GenericSchema<unknown, Result>,
+  progress: (line: string) => void,
+): Promise<Result> {
+  const child = startProgram(
+    program,
+    Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
+  );
   const closed = once(child, 'close');
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => {
     errors = (errors + chunk).slice(-2000);
   });
-  let result: FloodResult | undefined;
-  for await (const line of createInterface({ input: child.stdout })) {
-    const report = v.parse(clientReport, JSON.parse(line));
-    if (report.kind === 'result') result = report.result;
-    else progress(report.phase, report.sent);
+  let found: { result: Result } | undefined;
+  for await (const text of createInterface({ input: child.stdout })) {
+    const line = v.parse(clientLine, JSON.parse(text));
+    if (line.kind === 'progress') progress(line.text);
+    else found = { result: v.parse(result, line.result) };
   }
   await closed;
-  process.removeListener('exit', kill);
-  if (result === undefined) throw new Error(errors.trim() || 'The load generator ended without a result.');
-  return result;
+  if (found === undefined) throw new Error(errors.trim() || `${program} ended without a result.`);
+  return found.result;
 }

@@ -34,3 +34,13 @@ function threadTime(folder: string): number {
     return (Number(fields[11]) + Number(fields[12])) * microsecondsPerTick;
   }
 }
+
+/** What a process has used since `before`, for each of `count` events or missions; null where it can't be read. */
+export function cpuTimeEach(before: CpuTime | undefined, pid: number, count: number): CpuTime | null {
+  const after = readCpuTime(pid);
+  if (before === undefined || after === undefined) return null;
+  return {
+    mainThread: (after.mainThread - before.mainThread) / count,
+    allThreads: (after.allThreads - before.allThreads) / count,
+  };
+}

@@ -1,12 +1,9 @@
 /** Client frames of the executor's WebSocket, encoded and masked before the clock starts, so that sending is only copying. */
 import { randomBytes } from 'node:crypto';
 
-/** The flood counts each mission's events in `data.iteration` modulo this; at least the 50 that a server keeps. */
-export const iterationRing = 256;
-
 const chunkSize = 64 * 1024;
 
-/** Whole rounds of frames to be written in one go; a round has one frame for each mission. */
+/** Whole rounds of frames to be written in one go; a round has one frame for each mission of a connection. */
 export interface Chunk {
   bytes: Buffer;
   /** Where each round ends in `bytes`. */
@@ -40,27 +37,28 @@ export function eventFrames(executorId: string, missionIds: string[], event: str
   return Buffer.concat(frames);
 }
 
-/**
- * A flood of `mission.progress` for one connection: `iterationRing` rounds in chunks of about 64 KiB, to be sent over and
- * over. Each event is about 250 bytes of JSON.
- */
-export function progressChunks(executorId: string, missionIds: string[]): Chunk[] {
-  const chunks: Chunk[] = [];
-  let rounds: Buffer[] = [];
-  let size = 0;
-  for (let iteration = 0; iteration < iterationRing; iteration++) {
+/** Rounds of `mission.progress` for one connection, counted in `data.iteration`. Each event is about 250 bytes of JSON. */
+export function progressRounds(executorId: string, missionIds: string[], count: number): Buffer[] {
+  return Array.from({ length: count }, (_, iteration) => {
     const data = { phase: 'build', iteration, tokens_used: 40_000, summary: 'tests run', pct_complete: 40 };
-    const round = eventFrames(executorId, missionIds, 'mission.progress', data);
-    rounds.push(round);
+    return eventFrames(executorId, missionIds, 'mission.progress', data);
+  });
+}
+
+/** Puts rounds together into chunks of about 64 KiB. */
+export function chunksOf(rounds: readonly Buffer[]): Chunk[] {
+  const chunks: Chunk[] = [];
+  let gathered: Buffer[] = [];
+  let roundEnds: number[] = [];
+  let size = 0;
+  for (const [index, round] of rounds.entries()) {
+    gathered.push(round);
     size += round.length;
-    if (size < chunkSize && iteration < iterationRing - 1) continue;
-    let end = 0;
-    const roundEnds = rounds.map((bytes) => {
-      end += bytes.length;
-      return end;
-    });
-    chunks.push({ bytes: Buffer.concat(rounds), roundEnds });
-    rounds = [];
+    roundEnds.push(size);
+    if (size < chunkSize && index < rounds.length - 1) continue;
+    chunks.push({ bytes: Buffer.concat(gathered), roundEnds });
+    gathered = [];
+    roundEnds = [];
     size = 0;
   }
   return chunks;

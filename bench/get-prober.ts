@@ -1,9 +1,8 @@
 /** GETs at a steady rate while a flood runs, to see whether the server still answers questions. */
 import { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { GetLatency } from './client-report.js';
 import { sendExpecting } from './http-client.js';
-import { percentile } from './statistics.js';
+import { Latencies, type Latency } from './latencies.js';
 
 const interval = 10;
 
@@ -12,7 +11,7 @@ export interface GetProber {
   /** Nothing is due from the first call on. What was due before, and could not be sent yet, still is sent and counted. */
   end(): void;
   /** Resolves some time after `end`, when everything that was due is answered; rejects as soon as a GET fails. */
-  latency: Promise<GetLatency>;
+  latency: Promise<{ sinceDue: Latency; sinceSent: Latency }>;
 }
 
 /**
@@ -25,10 +24,10 @@ export interface GetProber {
  *
  * @param check is given every body, with its URL, and may throw
  */
-export function startGetProber(urls: URL[], check: (url: URL, body: unknown) => void): GetProber {
+export function startGetProber(urls: readonly URL[], check: (url: URL, body: unknown) => void): GetProber {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const sinceDue: number[] = [];
-  const sinceSent: number[] = [];
+  const sinceDue = new Latencies();
+  const sinceSent = new Latencies();
   const start = performance.now();
   let end = Number.POSITIVE_INFINITY;
   const run = async () => {
@@ -39,12 +38,12 @@ export function startGetProber(urls: URL[], check: (url: URL, body: unknown) => 
       if (due >= end) break;
       const sent = performance.now();
       const body = await sendExpecting(200, agent, 'GET', url);
-      sinceDue.push(performance.now() - due);
-      if (sent < end) sinceSent.push(performance.now() - sent);
+      sinceDue.record(performance.now() - due);
+      if (sent < end) sinceSent.record(performance.now() - sent);
       check(url, body);
     }
     agent.destroy();
-    return { count: sinceDue.length, sinceDue: percentiles(sinceDue), sinceSent: percentiles(sinceSent) };
+    return { sinceDue: sinceDue.summary(), sinceSent: sinceSent.summary() };
   };
   const latency = run();
   latency.catch(() => {}); // Whoever awaits it is told.
@@ -54,9 +53,4 @@ export function startGetProber(urls: URL[], check: (url: URL, body: unknown) => 
     },
     latency,
   };
-}
-
-function percentiles(latencies: number[]): { p50: number; p99: number } {
-  const sorted = latencies.sort((a, b) => a - b);
-  return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };
 }

@@ -9,14 +9,16 @@ import { fileURLToPath } from 'node:url';
  *
  * @param name its path from this folder, without extension: `./floor`. The tests run TypeScript, everyone else JavaScript
  * @param env in addition to this process's own
+ * @param nodeFlags in addition to this process's own
  */
 export function startProgram(
   name: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  nodeFlags: readonly string[] = [],
 ): ChildProcessByStdio<null, Readable, Readable> {
   const path = fileURLToPath(new URL(name + extname(import.meta.url), import.meta.url));
-  const child = spawn(process.execPath, [...process.execArgv, path, ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, ...nodeFlags, path, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });

@@ -1,9 +1,9 @@
 /** A server under measurement, in a process of its own on a free port. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { portOf } from './executors.js';
+import { startProgram } from './program.js';
 
 /** A server that answers. */
 export interface ServerProcess {
@@ -17,15 +17,20 @@ const startTimeLimit = 20_000;
 const stopTimeLimit = 10_000;
 
 /**
- * Starts `node ...args` with `--port` added, and waits until its /healthz answers 200.
+ * Starts a program with `--port` added to its arguments, and waits until its /healthz answers 200.
  *
+ * @param program as `startProgram` takes it
  * @param env in addition to this process's own
  * @throws where it ends or stays silent, with the last of what it printed
  */
-export async function startServer(args: string[], env: Record<string, string>): Promise<ServerProcess> {
+export async function startServer(
+  program: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ServerProcess> {
   const port = await freePort();
   const url = new URL(`http://127.0.0.1:${port}`);
-  const child = spawn(process.execPath, [...args, '--port', String(port)], { env: { ...process.env, ...env } });
+  const child = startProgram(program, [...args, '--port', String(port)], env);
   let output = '';
   const keep = (chunk: Buffer) => {
     output = (output + chunk).slice(-2000);
@@ -33,15 +38,12 @@ export async function startServer(args: string[], env: Record<string, string>): 
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   const exited = once(child, 'exit');
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
   const running = () => child.exitCode === null && child.signalCode === null;
   const stop = async () => {
-    const timer = setTimeout(kill, stopTimeLimit);
+    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeLimit);
     if (running()) child.kill('SIGTERM');
     await exited;
     clearTimeout(timer);
-    process.removeListener('exit', kill);
   };
 
   const deadline = Date.now() + startTimeLimit;
@@ -49,7 +51,7 @@ export async function startServer(args: string[], env: Record<string, string>): 
     if (running() && Date.now() < deadline) await delay(20);
     else {
       await stop();
-      throw new Error(`${args.join(' ')} does not answer on /healthz. It printed: ${output.trim() || 'nothing'}`);
+      throw new Error(`${program} does not answer on /healthz. It printed: ${output.trim() || 'nothing'}`);
     }
   }
   return { pid: child.pid ?? 0, url, stop };

@@ -13,11 +13,12 @@ import type {
   MissionRecord,
   WebSocketConn,
 } from '../contract/index.js';
+import type { EndedMissionLimits } from './ended-missions.js';
 import { IdentityStore } from './identity-store.js';
 import { threadStage } from './stage.js';
 import { type DeregistrationReason, type Notice, Supervisor } from './supervisor.js';
 
-export interface RegistryOptions {
+export interface RegistryOptions extends Partial<EndedMissionLimits> {
   /** Worker threads for the actors, 1 to 255. Default: one for each processor. */
   readonly threads?: number;
   /** Bytes under way to or from a thread above which its sources should pause. Default: 128 KiB. */
@@ -53,6 +54,8 @@ export class AsyncExecutorRegistry extends EventEmitter {
     threads = availableParallelism(),
     highWater,
     threadHeapMb = DEFAULT_THREAD_HEAP_MB,
+    maxEndedMissions = 10_000,
+    maxEndedMissionAgeMs = 3_600_000,
     onNotice,
   }: RegistryOptions) {
     super();
@@ -69,6 +72,7 @@ export class AsyncExecutorRegistry extends EventEmitter {
       outside: queueMicrotask,
       notice,
       now: Date.now,
+      endedMissions: { maxEndedMissions, maxEndedMissionAgeMs },
     });
     stage.system.onDrain((drained) => this.#letGo(({ thread }) => thread === drained));
   }

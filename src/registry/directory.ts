@@ -3,7 +3,7 @@
  * registered and connected, which missions they have, and in which state. The actors' reports keep it current.
  */
 
-import { isTerminal } from '../contract/transitions.js';
+import { isTerminal, liveStates, terminalStates } from '../contract/transitions.js';
 import type {
   ExecutorFilter,
   ExecutorPickResult,
@@ -13,6 +13,8 @@ import type {
   WebSocketConn,
 } from '../contract/types.js';
 import { PickIndex } from './pick.js';
+
+const states = new Map([...liveStates, ...terminalStates].map((state) => [state, state] as const));
 
 /** What the directory knows of a mission. Times are ISO 8601. */
 export interface MissionEntry {
@@ -115,7 +117,9 @@ export class Directory {
    */
   addMission(mission: Readonly<MissionEntry>): boolean {
     if (this.#missions.has(mission.missionId)) return false;
-    this.#missions.set(mission.missionId, { ...mission });
+    // By the name that is kept anyway: the one given here may be a string of its own.
+    const executorId = this.#executors.get(mission.executorId)?.executorId ?? mission.executorId;
+    this.#missions.set(mission.missionId, { ...mission, executorId });
     if (!isTerminal(mission.state)) {
       this.#liveMissionsOf(mission.executorId).add(mission.missionId);
       this.#picks.update(mission.executorId);
@@ -137,10 +141,22 @@ export class Directory {
     const mission = this.#missions.get(missionId);
     if (mission === undefined || isTerminal(mission.state)) return undefined;
     const before = mission.state;
-    mission.state = state;
+    // The reported one is a string of its own: each mission would keep one.
+    mission.state = states.get(state) ?? state;
     mission.updatedAt = at;
     if (isTerminal(state)) this.#end(mission);
     return before;
+  }
+
+  /**
+   * Takes a mission that is over out of the directory: from here on there is none of that id.
+   * @returns what it was; `undefined`, and nothing changes, if it is live, or there is no such mission.
+   */
+  forgetMission(missionId: string): Readonly<MissionEntry> | undefined {
+    const mission = this.#missions.get(missionId);
+    if (mission === undefined || !isTerminal(mission.state)) return undefined;
+    this.#missions.delete(missionId);
+    return mission;
   }
 
   /** Picks an executor for a mission; see {@link PickIndex.pick} for the policy. */

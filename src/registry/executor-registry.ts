@@ -14,13 +14,15 @@ import type {
   MissionRecord,
   WebSocketConn,
 } from '../contract/index.js';
+import type { EndedMissionLimits } from './ended-missions.js';
 import { IdentityStore } from './identity-store.js';
 import { localStage, threadStage } from './stage.js';
 import { type DeregistrationReason, Supervisor, type SupervisorOptions } from './supervisor.js';
 
 type AnySupervisor = Supervisor<string> | Supervisor<EventEnvelope>;
 
-export interface ExecutorRegistryOptions {
+/** Unless limits are given, every ended mission is kept. */
+export interface ExecutorRegistryOptions extends Partial<EndedMissionLimits> {
   /** Worker threads for the actors. Default: 0, they live in the calling thread. */
   readonly threads?: number;
 }
@@ -29,7 +31,8 @@ export interface ExecutorRegistryOptions {
  * Registered executors, their missions and their state.
  *
  * Events: `executor:registered` `{ executorId, name }`, `executor:deregistered` `{ executorId, reason }`,
- * `mission:assigned` `{ missionId, executorId }`, `mission:state_change` `{ missionId, executorId, state, prevState }`.
+ * `mission:assigned` `{ missionId, executorId }`, `mission:state_change` `{ missionId, executorId, state, prevState }`,
+ * `mission:forgotten` `{ missionId, executorId }`.
  * A listener that throws makes an uncaught exception; it does not disturb the registry.
  *
  * Making one starts no thread and touches no file: that waits until it has something to keep. With `threads`, events
@@ -44,17 +47,23 @@ export interface ExecutorRegistryOptions {
  */
 export class ExecutorRegistry extends EventEmitter {
   readonly #threads: number;
+  readonly #endedMissions: EndedMissionLimits;
   #identities = new IdentityStore();
   #opened: AnySupervisor | undefined;
   /** What is to be done outside the actors, and how much of it has been begun. */
   readonly #outside: (() => void)[] = [];
   #begun = 0;
 
-  constructor({ threads = 0 }: ExecutorRegistryOptions = {}) {
+  constructor({
+    threads = 0,
+    maxEndedMissions = Number.POSITIVE_INFINITY,
+    maxEndedMissionAgeMs = Number.POSITIVE_INFINITY,
+  }: ExecutorRegistryOptions = {}) {
     super();
     if (!Number.isInteger(threads) || threads < 0 || threads > 255)
       throw new RangeError(`threads must be a whole number from 0 to 255, not ${threads}`);
     this.#threads = threads;
+    this.#endedMissions = { maxEndedMissions, maxEndedMissionAgeMs };
   }
 
   /**
@@ -183,6 +192,7 @@ export class ExecutorRegistry extends EventEmitter {
       },
       notice: () => undefined,
       now: Date.now,
+      endedMissions: this.#endedMissions,
     };
     this.#opened =
       this.#threads === 0

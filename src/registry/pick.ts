@@ -11,13 +11,12 @@
 import type { ExecutorFilter, ExecutorPickResult, ExecutorRegistration } from '../contract/types.js';
 
 /** An executor in the index. */
-interface Seat {
+interface Seat extends Ranked {
   readonly executor: ExecutorRegistration;
   /** Counts up with every new executor: among equals, the earliest is picked. */
   readonly order: number;
   crew: Crew;
   connected: boolean;
-  liveMissions: number;
 }
 
 /** The executors that offer one and the same set of capabilities. */
@@ -30,9 +29,23 @@ interface Crew {
   size: number;
   /** Those that are connected. */
   readonly ready: Ranking<Seat>;
-  /** The standing rankings that this crew has a place in whenever one of it is connected. */
-  readonly rankings: Set<Ranking<Crew>>;
+  /** Its entries in the standing rankings; it has a place there whenever one of it is connected. */
+  readonly entries: Map<Ranking<CrewEntry>, CrewEntry>;
 }
+
+/** A crew in one ranking: it may be in several. */
+interface CrewEntry extends Ranked {
+  readonly crew: Crew;
+}
+
+/**
+ * A rank is one number, which compares fast: live missions first, then the order of registration. 2^32 executors are more
+ * than will ever register; the load of one with 2^20 missions is no longer told from a higher one.
+ */
+const MOST_EXECUTORS = 2 ** 32;
+const MOST_MISSIONS = 2 ** 20 - 1;
+/** Added to the rank of crews that are no sandboxes. */
+const LOCAL = 2 ** 52;
 
 /** How many lists of capabilities keep their ranking; the oldest makes way. */
 const STANDING_RANKINGS = 64;
@@ -46,7 +59,7 @@ export class PickIndex {
   readonly #crews = new Map<string, Crew>();
   readonly #crewsOffering = new Map<string, Set<Crew>>();
   /** By what is required, as JSON. */
-  readonly #rankings = new Map<string, { required: readonly string[]; crews: Ranking<Crew> }>();
+  readonly #rankings = new Map<string, { required: readonly string[]; crews: Ranking<CrewEntry> }>();
 
   /** Adds an executor, or takes in that its capabilities have changed. */
   put(executor: ExecutorRegistration): void {
@@ -54,7 +67,7 @@ export class PickIndex {
     let seat = this.#seats.get(executor.executorId);
     if (seat === undefined) {
       const crew = this.#crew(signature, executor.capabilities);
-      seat = { executor, order: this.#nextOrder++, crew, connected: false, liveMissions: 0 };
+      seat = { executor, order: this.#nextOrder++, crew, connected: false, rank: 0, place: -1 };
       this.#seats.set(executor.executorId, seat);
       crew.size++;
     } else if (seat.crew.signature !== signature) {
@@ -72,7 +85,7 @@ export class PickIndex {
     const { crew, executor } = seat;
     const headBefore = crew.ready.head;
     seat.connected = executor.connected;
-    seat.liveMissions = executor.currentMissions.size;
+    seat.rank = Math.min(executor.currentMissions.size, MOST_MISSIONS) * MOST_EXECUTORS + seat.order;
     if (seat.connected) crew.ready.put(seat);
     else crew.ready.remove(seat);
     if (headBefore === seat || crew.ready.head === seat) rankAnew(crew);
@@ -126,24 +139,21 @@ export class PickIndex {
     const all = longRunning ? [...required, 'resumable'] : required;
     const key = JSON.stringify(all);
     const crews = this.#rankings.get(key)?.crews ?? this.#rank(key, all);
-    return crews.head?.ready.head;
+    return crews.head?.crew.ready.head;
   }
 
   /** Sets up the ranking of the crews that have all that is required. */
-  #rank(key: string, required: readonly string[]): Ranking<Crew> {
+  #rank(key: string, required: readonly string[]): Ranking<CrewEntry> {
     if (this.#rankings.size >= STANDING_RANKINGS) this.#dropOldestRanking();
-    const crews = new Ranking(crewGoesBefore);
+    const crews = new Ranking<CrewEntry>();
     this.#rankings.set(key, { required, crews });
-    for (const crew of this.#crewsWith(required)) {
-      crew.rankings.add(crews);
-      if (crew.ready.head !== undefined) crews.put(crew);
-    }
+    for (const crew of this.#crewsWith(required)) enter(crew, crews);
     return crews;
   }
 
   #dropOldestRanking(): void {
     for (const [key, { required, crews }] of this.#rankings) {
-      for (const crew of this.#crewsWith(required)) crew.rankings.delete(crews);
+      for (const crew of this.#crewsWith(required)) crew.entries.delete(crews);
       this.#rankings.delete(key);
       return;
     }
@@ -170,15 +180,15 @@ export class PickIndex {
     if (known !== undefined) return known;
     const set = new Set(capabilities);
     const isolated = set.has('isolation:vm') || set.has('isolation:container');
-    const ready = new Ranking(seatGoesBefore);
-    const crew: Crew = { signature, capabilities: set, isolated, size: 0, ready, rankings: new Set() };
+    const ready = new Ranking<Seat>();
+    const crew: Crew = { signature, capabilities: set, isolated, size: 0, ready, entries: new Map() };
     this.#crews.set(signature, crew);
     for (const capability of set) {
       const offering = this.#crewsOffering.get(capability);
       if (offering === undefined) this.#crewsOffering.set(capability, new Set([crew]));
       else offering.add(crew);
     }
-    for (const { required, crews } of this.#rankings.values()) if (hasAll(crew, required)) crew.rankings.add(crews);
+    for (const { required, crews } of this.#rankings.values()) if (hasAll(crew, required)) enter(crew, crews);
     return crew;
   }
 
@@ -198,21 +208,25 @@ export class PickIndex {
   }
 }
 
-function seatGoesBefore(a: Seat, b: Seat): boolean {
-  return a.liveMissions === b.liveMissions ? a.order < b.order : a.liveMissions < b.liveMissions;
-}
-
-/** Crews without anyone ready have no place in a ranking. */
-function crewGoesBefore(a: Crew, b: Crew): boolean {
-  if (a.isolated !== b.isolated) return a.isolated;
-  return a.ready.head !== undefined && b.ready.head !== undefined && seatGoesBefore(a.ready.head, b.ready.head);
+/** Gives a crew a place in a ranking, for as long as one of it is connected. */
+function enter(crew: Crew, ranking: Ranking<CrewEntry>): void {
+  const entry = { crew, rank: 0, place: -1 };
+  crew.entries.set(ranking, entry);
+  rankIn(ranking, entry);
 }
 
 /** Puts a crew whose head has changed where it now belongs in its rankings. */
 function rankAnew(crew: Crew): void {
-  for (const ranking of crew.rankings) {
-    if (crew.ready.head === undefined) ranking.remove(crew);
-    else ranking.put(crew);
+  for (const [ranking, entry] of crew.entries) rankIn(ranking, entry);
+}
+
+/** A crew ranks by its head, sandboxes before all others; without anyone ready it has no place. */
+function rankIn(ranking: Ranking<CrewEntry>, entry: CrewEntry): void {
+  const { head } = entry.crew.ready;
+  if (head === undefined) ranking.remove(entry);
+  else {
+    entry.rank = entry.crew.isolated ? head.rank : head.rank + LOCAL;
+    ranking.put(entry);
   }
 }
 
@@ -244,59 +258,72 @@ function reasonFor(seat: Seat, pinned: string | undefined): string {
     : 'local fallback: the least loaded, as none that runs in a vm or container will do';
 }
 
-/** Items in order of rank: the head at once, a change in O(log n). An indexed binary heap. */
-class Ranking<T> {
-  readonly #goesBefore: (a: T, b: T) => boolean;
-  readonly #heap: T[] = [];
-  readonly #places = new Map<T, number>();
+/** What can be in a ranking: in one at a time. */
+interface Ranked {
+  /** The lowest goes first. */
+  rank: number;
+  /** Where in the ranking's heap it is; -1 if it is not. */
+  place: number;
+}
 
-  constructor(goesBefore: (a: T, b: T) => boolean) {
-    this.#goesBefore = goesBefore;
-  }
+/**
+ * Items in order of rank: the head at once, a change in O(log n). A binary heap whose items know their places. Ranks are
+ * kept beside it, in an array of plain numbers: of many thousand items, most are not in the processor's cache.
+ */
+class Ranking<T extends Ranked> {
+  readonly #heap: T[] = [];
+  readonly #ranks: number[] = [];
 
   /** The first of all. */
   get head(): T | undefined {
     return this.#heap[0];
   }
 
-  /** Adds an item, or moves it to where its changed rank belongs. Only this item's rank may have changed. */
+  /** Adds an item, or moves it to where its changed rank belongs. */
   put(item: T): void {
-    let place = this.#places.get(item) ?? this.#heap.push(item) - 1;
+    const heap = this.#heap;
+    const ranks = this.#ranks;
+    const { rank } = item;
+    let place = item.place === -1 ? heap.push(item) - 1 : item.place;
     while (place > 0) {
       const above = (place - 1) >> 1;
-      const parent = this.#heap[above];
-      if (parent === undefined || !this.#goesBefore(item, parent)) break;
-      this.#set(place, parent);
+      const parent = heap[above];
+      const parentRank = ranks[above];
+      if (parent === undefined || parentRank === undefined || rank >= parentRank) break;
+      this.#set(place, parent, parentRank);
       place = above;
     }
     for (;;) {
       let below = 2 * place + 1;
-      let child = this.#heap[below];
-      const sibling = this.#heap[below + 1];
-      if (child !== undefined && sibling !== undefined && this.#goesBefore(sibling, child)) {
-        child = sibling;
+      let childRank = ranks[below];
+      const siblingRank = ranks[below + 1];
+      if (childRank !== undefined && siblingRank !== undefined && siblingRank < childRank) {
+        childRank = siblingRank;
         below++;
       }
-      if (child === undefined || !this.#goesBefore(child, item)) break;
-      this.#set(place, child);
+      const child = heap[below];
+      if (child === undefined || childRank === undefined || childRank >= rank) break;
+      this.#set(place, child, childRank);
       place = below;
     }
-    this.#set(place, item);
+    this.#set(place, item, rank);
   }
 
   /** Removes an item, if it is there. */
   remove(item: T): void {
-    const place = this.#places.get(item);
-    if (place === undefined) return;
-    this.#places.delete(item);
+    const { place } = item;
+    if (place === -1) return;
+    item.place = -1;
+    this.#ranks.pop();
     const last = this.#heap.pop();
     if (last === undefined || last === item) return;
-    this.#set(place, last);
+    this.#set(place, last, last.rank);
     this.put(last);
   }
 
-  #set(place: number, item: T): void {
+  #set(place: number, item: T, rank: number): void {
     this.#heap[place] = item;
-    this.#places.set(item, place);
+    this.#ranks[place] = rank;
+    item.place = place;
   }
 }

@@ -9,6 +9,7 @@ import type { MissionView } from '../../actors/mission.js';
 import {
   type AnyRef,
   backgroundClock,
+  type Clock,
   createSystem,
   type Ref,
   type System,
@@ -36,10 +37,12 @@ export interface Stage<Kept> {
   texts(view: MissionView<Kept>): readonly string[];
 }
 
-/** Actors in the calling thread. Their records are the live ones. */
-export function localStage(): Stage<EventEnvelope> {
-  // A program that has done its work ends, whatever question some mission still has open.
-  const system = createSystem({ clock: backgroundClock });
+/**
+ * Actors in the calling thread. Their records are the live ones.
+ * @param clock by default, one that lets a program that has done its work end, whatever question is still open
+ */
+export function localStage(clock: Clock = backgroundClock): Stage<EventEnvelope> {
+  const system = createSystem({ clock });
   return {
     system,
     spawn(start, seen) {

@@ -23,6 +23,7 @@ import {
   type WebSocketConn,
 } from '../contract/index.js';
 import { Directory, type MissionEntry } from './directory.js';
+import { type EndedMissionLimits, type EndedMissionsMessage, endedMissions } from './ended-missions.js';
 import { close, handedInConnection, send } from './handed-in.js';
 import type { IdentityStore } from './identity-store.js';
 import type { Stage } from './stage.js';
@@ -46,6 +47,7 @@ export interface RegistryEvents {
   'executor:deregistered': [{ executorId: string; reason: string }];
   'mission:assigned': [{ missionId: string; executorId: string }];
   'mission:state_change': [{ missionId: string; executorId: string; state: MissionState; prevState: MissionState }];
+  'mission:forgotten': [{ missionId: string; executorId: string }];
 }
 
 export type RegistryEvent = {
@@ -64,6 +66,7 @@ export interface SupervisorOptions {
   readonly notice: (notice: Notice) => void;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  readonly endedMissions: EndedMissionLimits;
 }
 
 /** What registering gives: the response, and a warning for the executor where it speaks a later version. */
@@ -84,6 +87,8 @@ export class Supervisor<Kept> {
   readonly #refs = new Map<string, Ref<ExecutorMessage<Kept>>>();
   readonly #executorOf = new Map<number, string>();
   readonly #reports: Ref<SupervisorMessage>;
+  /** Sees to it that ended missions are forgotten. */
+  readonly #ended: Ref<EndedMissionsMessage>;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
   /** By mission: what was decided about it here and no report has confirmed. Told again should the thread die. */
@@ -99,6 +104,8 @@ export class Supervisor<Kept> {
     this.#options = options;
     this.identities = options.identities;
     this.#reports = this.system.spawn(this.#reporting(), undefined);
+    const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
+    this.#ended = this.system.spawn(forgetting, undefined);
     this.system.onDrain(() => {
       for (const { executorId, message } of this.#refused.splice(0)) this.#command(executorId, message);
     });
@@ -442,15 +449,13 @@ export class Supervisor<Kept> {
     switch (report.type) {
       case 'state': {
         const { missionId, executorId, state, prevState, at } = report;
-        this.directory.setState(missionId, state, at);
-        this.#confirm(missionId, state);
+        this.#noteState(missionId, state, at);
         this.#emit(['mission:state_change', { missionId, executorId, state, prevState }]);
         break;
       }
       case 'lost': {
         const { missionId, executorId, at } = report;
-        const prevState = this.directory.setState(missionId, 'failed', at);
-        this.#confirm(missionId, 'failed');
+        const prevState = this.#noteState(missionId, 'failed', at);
         if (prevState !== undefined)
           this.#emit(['mission:state_change', { missionId, executorId, state: 'failed', prevState }]);
         this.#options.notice(report);
@@ -462,6 +467,22 @@ export class Supervisor<Kept> {
       default:
         this.#options.notice(report);
     }
+  }
+
+  /** @returns the state before; undefined if the mission was over */
+  #noteState(missionId: string, state: MissionState, at: string): MissionState | undefined {
+    const before = this.directory.setState(missionId, state, at);
+    this.#confirm(missionId, state);
+    if (before !== undefined && isTerminal(state)) this.system.tell(this.#ended, { type: 'ended', missionId });
+    return before;
+  }
+
+  #forget(missionId: string): void {
+    const executorId = this.directory.forgetMission(missionId)?.executorId;
+    if (executorId === undefined) return;
+    // An actor that was given up on has forgotten it already.
+    if (this.#refs.has(executorId)) this.#command(executorId, { type: 'forget', missionId });
+    this.#emit(['mission:forgotten', { missionId, executorId }]);
   }
 
   #emit(event: RegistryEvent): void {

@@ -48,6 +48,11 @@ export class Dispatcher {
     return answer;
   }
 
+  /** The mission is forgotten, and so is its dispatch: another of that id is a new one. */
+  forget(missionId: string): void {
+    this.#known.delete(missionId);
+  }
+
   #answer(sessionId: string, payload: DispatchPayload): DispatchAnswer | Promise<DispatchAnswer> {
     const missionId = payload.mission_id;
     const fingerprint = createHash('sha256').update(canonical(payload)).digest('base64');
@@ -120,8 +125,9 @@ export class Dispatcher {
       }
       // It has the mission, whatever becomes of the rest of its answer.
       const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
-      const aborted = this.#supervisor.directory.missions.get(missionId)?.state === 'aborted';
-      if (aborted) this.#tellAborted(missionId, executorId);
+      // One that is over by now may even be forgotten already: it is not to come back.
+      const state = this.#supervisor.directory.missions.get(missionId)?.state;
+      if (state === undefined || state === 'aborted') this.#tellAborted(missionId, executorId);
       else this.#supervisor.assign(missionId, executorId);
       const body: DispatchResponse = {
         mission_id: missionId,

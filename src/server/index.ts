@@ -5,13 +5,14 @@ import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { type Logger, pino } from 'pino';
 import { type AsyncExecutorRegistry, createRegistry } from '../registry/async-registry.js';
+import type { EndedMissionLimits } from '../registry/ended-missions.js';
 import { createApp, errorResponse } from './app.js';
 import { Dispatcher } from './dispatch.js';
 import { logEvents, logNotice } from './notices.js';
 import { onClientError } from './raw-error.js';
 import { Upgrades } from './upgrade.js';
 
-export interface ServerOptions {
+export interface ServerOptions extends Partial<EndedMissionLimits> {
   /** Default: 127.0.0.1. */
   readonly host?: string;
   /** 0 is any free one. Default: 7337. */
@@ -57,10 +58,9 @@ const CLOSE_TIMEOUT = 3_000;
  * console.log(server.url);
  */
 export async function createServer(options: ServerOptions = {}): Promise<CallboardServer> {
-  const { host = '127.0.0.1', port = 7337, threads, threadHeapMb, log = pino({ level: 'silent' }) } = options;
+  const { host = '127.0.0.1', port = 7337, log = pino({ level: 'silent' }), ...registryOptions } = options;
   const registry = await createRegistry({
-    ...(threads !== undefined && { threads }),
-    ...(threadHeapMb !== undefined && { threadHeapMb }),
+    ...registryOptions,
     onNotice: (notice) => logNotice(log, notice),
   });
   const { supervisor } = registry;
@@ -69,9 +69,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   registry.on('executor:deregistered', ({ executorId }: { executorId: string }) =>
     upgrades.close(executorId, 1000, 'deregistered'),
   );
+  const dispatcher = new Dispatcher(supervisor, log);
+  registry.on('mission:forgotten', ({ missionId }: { missionId: string }) => dispatcher.forget(missionId));
   let ready = true;
   const isReady = (): boolean => ready;
-  const app = createApp({ supervisor, dispatcher: new Dispatcher(supervisor, log), log, isReady });
+  const app = createApp({ supervisor, dispatcher, log, isReady });
   const listener = getRequestListener(app.fetch, {
     // The globals of an embedder's process are not ours to replace.
     overrideGlobalObjects: false,

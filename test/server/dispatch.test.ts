@@ -360,3 +360,48 @@ test('a bad payload: invalid_payload, with each issue listed', async () => {
   );
   assert.deepEqual(issues?.map(({ path }) => path).sort(), ['completion', 'long_running', 'mission_id']);
 });
+
+test('a forgotten mission is not found, and its dispatch is a new one', async (t) => {
+  const forgetful = await serve(t, { maxEndedMissions: 1 });
+  const requests: string[] = [];
+  const rest = await endpoint(t, (_, response, body) => {
+    requests.push(body);
+    accept(response);
+  });
+  const peer = await executor(t, forgetful, { transport_endpoints: { rest, ws: 'ws://127.0.0.1:9' } });
+  const url = `${forgetful.url}/api/v1/sessions/s/dispatch`;
+  const [first, second] = [payloadFor(peer.executorId), payloadFor(peer.executorId)];
+  for (const payload of [first, second]) {
+    assert.equal((await post(url, payload)).status, 202);
+    peer.event('mission.completed', payload.mission_id, { state: 'done', exit_code: 0 });
+    await inState(forgetful, payload.mission_id, 'done');
+  }
+  const missionUrl = `${forgetful.url}/api/v1/missions/${encodeURIComponent(first.mission_id)}`;
+  await until(async () => (await send(missionUrl)).status === 404);
+  assertError(await send(missionUrl), 'mission_not_found');
+  assertError(await post(`${missionUrl}/abort`), 'mission_not_found');
+
+  assert.equal((await post(url, second)).status, 202);
+  assert.equal(requests.length, 2, 'the repetition of a dispatch that is known is not forwarded');
+  assert.equal((await post(url, { ...first, objective: 'another' })).status, 202);
+  assert.equal(requests.length, 3);
+  assert.equal((await mission(forgetful, first.mission_id)).state, 'assigned');
+});
+
+test('a mission that was aborted and forgotten before its executor took it does not come back', async (t) => {
+  const forgetful = await serve(t, { maxEndedMissions: 0 });
+  const held: ServerResponse[] = [];
+  const rest = await endpoint(t, (_, response) => void held.push(response));
+  const peer = await executor(t, forgetful, { transport_endpoints: { rest, ws: 'ws://127.0.0.1:9' } });
+  const payload = payloadFor(peer.executorId);
+  const answer = post(`${forgetful.url}/api/v1/sessions/s/dispatch`, payload);
+  const [response] = await until(() => held.length > 0 && held);
+  const missionUrl = `${forgetful.url}/api/v1/missions/${encodeURIComponent(payload.mission_id)}`;
+  assert.equal((await post(`${missionUrl}/abort`)).status, 202);
+  await until(async () => (await send(missionUrl)).status === 404);
+  assert.ok(response);
+  accept(response);
+  await answer;
+  assertError(await send(missionUrl), 'mission_not_found');
+  await until(() => peer.received.some(({ event }) => event === 'mission.aborted'));
+});

@@ -1,0 +1,83 @@
+/** Every scenario that drives servers, tiny: what was sent has arrived, and the report is whole. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as v from 'valibot';
+import { ingestSmall } from '../../bench/ingest-small.js';
+import { latency } from '../../bench/latency.js';
+import { lifecycle } from '../../bench/lifecycle.js';
+import { type Report, reportSchema } from '../../bench/report.js';
+import { restUnderLoad } from '../../bench/rest-under-load.js';
+import type { Scenario, Surroundings } from '../../bench/scenario.js';
+import { baseline } from '../../bench/servers.js';
+import { soak } from '../../bench/soak.js';
+
+const surroundings: Surroundings = { smoke: true, url: undefined, progress: () => {} };
+
+/** Runs a scenario with the values of a smoke run. */
+async function smoke(scenario: Scenario, around: Surroundings = surroundings): Promise<Report> {
+  const values = Object.entries(scenario.parameters).map(([name, parameter]) => [name, parameter.smoke]);
+  return v.parse(reportSchema, await scenario.run(Object.fromEntries(values), around));
+}
+
+/** That every figure is there for each contender, CPU time where the system has it, and each distribution rises. */
+function assertWhole({ contenders, figures, distributions }: Report, names: readonly string[]): void {
+  assert.deepEqual(contenders, names);
+  for (const { title, samples } of figures) {
+    if (process.platform !== 'linux' && /thread|memory/.test(title)) continue;
+    assert.deepEqual(Object.keys(samples), names, title);
+    for (const values of Object.values(samples)) assert.ok(values.every(Number.isFinite), title);
+  }
+  for (const { title, percentiles } of distributions) {
+    assert.deepEqual(Object.keys(percentiles), names, title);
+    for (const points of Object.values(percentiles)) {
+      assert.deepEqual(
+        points,
+        points.toSorted(([a, x], [b, y]) => a - b || x - y),
+      );
+    }
+  }
+}
+
+test('ingest-small: all arrives at both servers and the floor', async () => {
+  assertWhole(await smoke(ingestSmall), ['callboard', 'baseline', 'floor']);
+});
+
+test('rest-under-load: questions are answered while a flood arrives', async () => {
+  const report = await smoke(restUnderLoad);
+  assertWhole(report, ['callboard', 'baseline']);
+  assert.equal(report.distributions.length, 2);
+});
+
+test('latency: the subscriber hears of every change, in order', async () => {
+  const report = await smoke(latency);
+  assertWhole(report, ['callboard', 'baseline']);
+  assert.equal(report.distributions.length, 1);
+});
+
+test('latency cannot measure a server from outside, and says so', async () => {
+  const url = new URL('http://127.0.0.1:9');
+  await assert.rejects(smoke(latency, { ...surroundings, url }), /subscriber inside the server process.*--url/);
+});
+
+test('lifecycle: every mission ends with exactly its events', async () => {
+  assertWhole(await smoke(lifecycle), ['callboard', 'baseline']);
+});
+
+test('soak: executors come and go, every mission is done, and memory is a curve', async () => {
+  const report = await smoke(soak);
+  assertWhole(report, ['callboard']);
+  const replaced = report.figures.find(({ title }) => title === 'executors replaced')?.samples.callboard?.[0] ?? 0;
+  assert.ok(replaced > 0, 'no executor was replaced');
+  if (process.platform === 'linux') assert.ok((report.curves[0]?.points.callboard?.length ?? 0) > 1);
+});
+
+test('a server that runs already is measured by its URL, alone', async () => {
+  const { url, stop } = await baseline.start(1, '');
+  try {
+    const report = await smoke(ingestSmall, { ...surroundings, url });
+    assert.deepEqual(report.contenders, [url.host]);
+    assert.deepEqual(report.figures.find(({ title }) => title === 'main thread µs/event')?.samples, {});
+  } finally {
+    await stop();
+  }
+});
