@@ -40,7 +40,7 @@ const url = new URL(values.url);
 const pid = Number(values['server-pid']);
 const inPackets = values.send === 'packets';
 
-/** So many rounds are encoded: more than a server keeps events of a mission, and few where connections are many. */
+/** At most so many rounds are encoded: more than a server keeps events of a mission, and few where connections are many. */
 const ring = inPackets ? 61 : 256;
 
 /** One flood, from the first byte to the moment when everything was seen processed. */
@@ -96,10 +96,10 @@ async function run({ agent, progress }: Means): Promise<FloodResult> {
   const arrivals = values.check === 'counts' ? arrivalsByCount(agent, fleet) : arrivalsByState(agent, fleet, ring);
   const phase = async (name: string, events: number, duration: number) => {
     progress(`${name}, preparing`);
-    const senders = await Sender.prepareAll(agent, url, executors, missions, arrivals, (executorId, missionIds) =>
-      progressRounds(executorId, missionIds, ring),
-    );
     const rounds = duration > 0 ? Number.POSITIVE_INFINITY : Math.ceil(events / executors.length / missions);
+    const senders = await Sender.prepareAll(agent, url, executors, missions, arrivals, (executorId, missionIds) =>
+      progressRounds(executorId, missionIds, Math.min(ring, rounds)),
+    );
     const deadline = duration > 0 ? performance.now() + duration * 1000 : Number.POSITIVE_INFINITY;
     return flood(senders, rounds, deadline, arrivals, (sent) =>
       progress(`${name}, ${sent.toLocaleString('en')} events sent`),

@@ -15,6 +15,7 @@ export const ingestSmall: Scenario<'connections' | 'events' | 'warmup' | 'thread
     threads: { help: "Callboard's actor threads", default: 2, smoke: 2 },
     runs: { help: 'runs of each server, in turn', default: 3, smoke: 1 },
   },
+  takesUrl: true,
   async run({ connections, events, warmup, threads, runs }, surroundings) {
     const flood = { connections, missions: 1, events, duration: 0, warmup, send: 'packets' } as const;
     const contenders = serverContenders([callboard, baseline, floor], threads, surroundings, (label, target) =>

@@ -21,6 +21,7 @@ export const lifecycle: Scenario<Name> = {
     threads: { help: "Callboard's actor threads", default: 2, smoke: 2 },
     runs: { help: 'runs of each server, in turn', default: 3, smoke: 1 },
   },
+  takesUrl: true,
   async run({ executors, missions, concurrency, progress, warmup, threads, runs }, surroundings) {
     const contenders = serverContenders([callboard, baseline], threads, surroundings, async (label, { url, pid }) => {
       const send = (count: number) =>

@@ -17,6 +17,7 @@ export const restUnderLoad: Scenario<'connections' | 'missions' | 'events' | 'wa
     threads: { help: "Callboard's actor threads", default: 2, smoke: 2 },
     runs: { help: 'runs of each server, in turn', default: 3, smoke: 1 },
   },
+  takesUrl: true,
   async run({ connections, missions, events, warmup, threads, runs }, surroundings) {
     const flood = { connections, missions, events, duration: 0, warmup, send: 'chunks' } as const;
     const contenders = serverContenders([callboard, baseline], threads, surroundings, (label, target) =>

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Contender } from './compare.js';
+import { missingPackages } from './packages.js';
 import type { Surroundings } from './scenario.js';
 import { type ServerProcess, startServer } from './server-process.js';
 
@@ -13,7 +14,12 @@ export type ArrivalCheck = 'states' | 'counts';
 export interface Server {
   readonly name: string;
   readonly check: ArrivalCheck;
-  /** @param folder an empty one of its own */
+  /** Why it can't take part here; undefined if it can. */
+  readonly absent?: string | undefined;
+  /**
+   * @param threads for its actors, where it has any
+   * @param folder an empty one of its own
+   */
   start(threads: number, folder: string): Promise<ServerProcess>;
 }
 
@@ -33,12 +39,17 @@ export const callboard: Server = {
   start: (threads, folder) =>
     startServer(
       '../src/cli/main',
-      ['serve', `--threads=${threads}`, `--data-dir=${folder}`, '--log-level=warn'],
+      ['serve', '--host=127.0.0.1', `--threads=${threads}`, `--data-dir=${folder}`, '--log-level=warn'],
       identitiesIn(folder),
     ),
 };
 
-export const baseline: Server = { name: 'baseline', check: 'states', start: () => startServer('./baseline') };
+export const baseline: Server = {
+  name: 'baseline',
+  check: 'states',
+  absent: missingPackages('ajv', 'ajv-formats'),
+  start: () => startServer('./baseline'),
+};
 
 /** Below both: `ws` decodes the frames, and nothing is done with them. */
 export const floor: Server = { name: 'floor', check: 'counts', start: () => startServer('./floor') };
@@ -69,6 +80,7 @@ export function serverContenders<Result>(
   }
   return servers.map((server) => ({
     name: server.name,
+    absent: server.absent,
     measure: (label) => withServer(server, threads, (target) => measure(label, target)),
   }));
 }
@@ -79,6 +91,8 @@ async function withServer<Result>(
   work: (target: Target) => Promise<Result>,
 ): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-bench-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
   try {
     const { url, pid, stop } = await start(threads, folder);
     try {
@@ -87,6 +101,7 @@ async function withServer<Result>(
       await stop();
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove();
+    process.removeListener('exit', remove);
   }
 }

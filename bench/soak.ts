@@ -24,6 +24,7 @@ export const soak: Scenario<Name> = {
     progress: { help: 'mission.progress events of each mission, at most 48', default: 20, smoke: 2 },
     threads: { help: "Callboard's actor threads", default: 2, smoke: 2 },
   },
+  takesUrl: true,
   async run({ duration, warmup, rate, concurrency, executors, turnover, progress, threads }, surroundings) {
     if (warmup >= duration)
       throw new Error(`The ${warmup} s of --warmup leave nothing of the ${duration} s to measure.`);

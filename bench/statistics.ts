@@ -1,10 +1,5 @@
 /** The few statistics that the bench prints. */
 
-/** The value below which a share `p` (0 to 1) of the sorted values lies, by nearest rank; NaN where there are none. */
-export function percentile(sorted: readonly number[], p: number): number {
-  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? Number.NaN;
-}
-
 /** Median with the range it comes from. */
 export interface Spread {
   median: number;
