@@ -29,7 +29,9 @@ export async function compare<Result>(
       results.get(name)?.push(await measure(label));
     }
   }
-  const notes = contenders.flatMap(({ name, absent }) => (absent === undefined ? [] : [`${name} is skipped: ${absent}.`]));
+  const notes = contenders.flatMap(({ name, absent }) =>
+    absent === undefined ? [] : [`${name} is skipped: ${absent}.`],
+  );
   return { results, notes };
 }
 

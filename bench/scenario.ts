@@ -1,4 +1,4 @@
-/** What a scenario is. Each lives in a file of its own, exports one description, and is listed in main.ts. */
+/** What a scenario is. Each lives in a file of its own, exports one description, and is listed in scenarios.ts. */
 import type { Report } from './report.js';
 
 /** A whole number that a flag of the same name sets. */
@@ -27,6 +27,8 @@ export interface Scenario<Name extends string = string> {
   /** What it shows, in a sentence. */
   shows: string;
   parameters: Record<Name, Parameter>;
+  /** Whether it can measure a running server of the contract, `Surroundings.url`. Default: false. */
+  takesUrl?: boolean;
   /**
    * Drives it. A smoke run checks the same outcomes, and its figures are not looked at.
    *

@@ -17,7 +17,7 @@ const startTimeLimit = 20_000;
 const stopTimeLimit = 10_000;
 
 /**
- * Starts `node ...args` with `--port` added, and waits until its /healthz answers 200.
+ * Starts `node ...args` with `--port` added, and with Node's own options as they are here, and waits until its /healthz answers 200.
  *
  * @param env in addition to this process's own
  * @throws where it ends or stays silent, with the last of what it printed
@@ -25,7 +25,9 @@ const stopTimeLimit = 10_000;
 export async function startServer(args: string[], env: Record<string, string>): Promise<ServerProcess> {
   const port = await freePort();
   const url = new URL(`http://127.0.0.1:${port}`);
-  const child = spawn(process.execPath, [...args, '--port', String(port)], { env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [...process.execArgv, ...args, '--port', String(port)], {
+    env: { ...process.env, ...env },
+  });
   let output = '';
   const keep = (chunk: Buffer) => {
     output = (output + chunk).slice(-2000);

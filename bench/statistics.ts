@@ -1,4 +1,4 @@
-/** The few statistics that the bench prints. */
+/** The few statistics of the bench, and how its figures are written. */
 
 /** The value below which a share `p` (0 to 1) of the sorted values lies, by nearest rank; NaN where there are none. */
 export function percentile(sorted: readonly number[], p: number): number {
@@ -18,4 +18,24 @@ export function spread(values: readonly number[]): Spread {
   const at = (index: number) => sorted[index] ?? Number.NaN;
   const last = sorted.length - 1;
   return { median: (at(last >> 1) + at((last + 1) >> 1)) / 2, min: at(0), max: at(last) };
+}
+
+/** The ratio of the medians of two samples, and the range of the ratios run by run. Both have at least one value. */
+export function ratio(a: readonly number[], b: readonly number[]): Spread {
+  const median = spread(a).median / spread(b).median;
+  // Where a run lacks the figure, it is not known which ones belong together.
+  if (a.length !== b.length) return { median, min: median, max: median };
+  const { min, max } = spread(a.map((value, run) => value / (b[run] ?? Number.NaN)));
+  return { median, min, max };
+}
+
+/** Three significant digits, whole where it is 100 or more: `617,000`, `4.95`, `0.0712`; a dash where there is no number. */
+export function figure(value: number): string {
+  return Number.isFinite(value) ? value.toLocaleString('en', { maximumSignificantDigits: 3 }) : '–';
+}
+
+/** Median, and in brackets the range where there is one: `4.95 (4.90–5.02)`; `4.95 × (4.90–5.02)` with a unit. */
+export function spreadFigure({ median, min, max }: Spread, unit = ''): string {
+  const range = min === max ? '' : ` (${figure(min)}–${figure(max)})`;
+  return `${figure(median)}${unit}${range}`;
 }
