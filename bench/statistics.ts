@@ -34,8 +34,7 @@ export function figure(value: number): string {
   return Number.isFinite(value) ? value.toLocaleString('en', { maximumSignificantDigits: 3 }) : '–';
 }
 
-/** Median, and in brackets the range where there is one: `4.95 (4.90–5.02)`; `4.95 × (4.90–5.02)` with a unit. */
-export function spreadFigure({ median, min, max }: Spread, unit = ''): string {
-  const range = min === max ? '' : ` (${figure(min)}–${figure(max)})`;
-  return `${figure(median)}${unit}${range}`;
+/** The lowest and the highest, `4.90–5.02`; empty where they are the same. */
+export function rangeFigure({ min, max }: Spread): string {
+  return min === max ? '' : `${figure(min)}–${figure(max)}`;
 }

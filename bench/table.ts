@@ -1,6 +1,6 @@
 /** A report's figures as a table: a column for each contender, and for each rival the ratio of Callboard's to its own. */
 import type { Figure, Report } from './report.js';
-import { ratio, type Spread, spread, spreadFigure } from './statistics.js';
+import { figure, rangeFigure, ratio, type Spread, spread } from './statistics.js';
 
 /** A line of the table. A cell is undefined where a contender has no such figure. */
 export interface Row {
@@ -37,15 +37,14 @@ export function ratioTitles({ contenders: [first = '', ...others] }: Report): st
 export function remarks({ contenders, figures, notes }: Report): string[] {
   if (figures.length === 0) return notes;
   const ofRatios = contenders.length > 1 ? '; of ratios, of those run by run' : '';
-  return [
-    `↑ more is better, ↓ less. Medians, and in brackets the lowest and the highest of the runs${ofRatios}.`,
-    ...notes,
-  ];
+  return [`↑ more is better, ↓ less. Medians, with the lowest and the highest of the runs${ofRatios}.`, ...notes];
 }
 
-/** The cell of a figure or, with ` ×` as the unit, of a ratio. */
-export function cellText(cell: Spread | undefined, unit = ''): string {
-  return cell === undefined ? '–' : spreadFigure(cell, unit);
+/** A figure, `4.95 (4.90–5.02)` or, with ` ×` as the unit, a ratio, `4.95 × (4.90–5.02)`. */
+function cellText(cell: Spread | undefined, unit = ''): string {
+  if (cell === undefined) return '–';
+  const range = rangeFigure(cell);
+  return `${figure(cell.median)}${unit}${range === '' ? '' : ` (${range})`}`;
 }
 
 /** A figure's title with an arrow that points to where it gets better. */
