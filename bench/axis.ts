@@ -39,7 +39,7 @@ export function logarithmicAxis(values: readonly number[]): Axis {
   const positive = values.filter((value) => value > 0);
   const [lowest, highest] = positive.length === 0 ? [1, 10] : [Math.min(...positive), Math.max(...positive)];
   const decades = Array.from(
-    { length: Math.ceil(Math.log10(highest / lowest)) + 3 },
+    { length: Math.ceil(Math.log10(highest) - Math.log10(lowest)) + 3 },
     (_, index) => Math.floor(Math.log10(lowest)) + index,
   );
   const candidates = decades.flatMap((decade) => [1, 2, 5].map((factor) => Number(`${factor}e${decade}`)));
