@@ -1,6 +1,6 @@
 /** The package as users get it: what is in it, and that it works from there. */
 import assert from 'node:assert/strict';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { after, test } from 'node:test';
 import { Installation, manifest } from './installed.js';
@@ -8,6 +8,9 @@ import { Installation, manifest } from './installed.js';
 const installation = await Installation.make();
 const folder = join(installation.user, 'node_modules', 'callboard');
 after(() => installation.remove());
+
+/** For tests that wait for a program that runs. */
+const LIMIT = { timeout: 60_000 };
 
 /** Runs a program in the user's folder. @returns what it wrote to stdout */
 const evaluate = (program: string): Promise<string> =>
@@ -19,9 +22,11 @@ const files = (parent: string): string[] =>
     .filter((path) => statSync(join(parent, path)).isFile())
     .map((path) => path.replaceAll(sep, '/'));
 
-test('the package holds what is compiled from src and actors, with its types, and three files beside it', () => {
-  const sources = ['src', 'actors'].flatMap((room) =>
-    files(join(installation.checkout, room)).map((path) => `dist/${room}/${path.replace(/\.ts$/, '')}`),
+test('the package holds what is compiled from src, actors and bench, with its types, and three files beside it', () => {
+  const sources = ['src', 'actors', 'bench'].flatMap((room) =>
+    files(join(installation.checkout, room))
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => `dist/${room}/${path.replace(/\.ts$/, '')}`),
   );
   const expected = [
     ...['LICENSE', 'README.md', 'package.json'],
@@ -58,6 +63,32 @@ test('the callboard command of the package can be executed, and knows its versio
   const command = join(folder, manifest.bin.callboard);
   assert.match(await installation.run(command, ['--help'], installation.user), /^Usage: callboard <command>/);
   assert.equal(await installation.run(command, ['--version'], installation.user), `${manifest.version}\n`);
+});
+
+test('the bench of the package measures any server, and says what a rival needs that is not there', LIMIT, async () => {
+  const command = join(folder, manifest.bin.callboard);
+  const bench = (...args: string[]) => installation.run(command, ['bench', 'ingest', ...args], installation.user);
+  // The rival's packages are not there, unless in a folder further up, where Node looks, too.
+  const skipped = '  baseline is skipped: npm install ajv ajv-formats to have it take part.\n';
+  const outcome = [`callboard\n${skipped}`, 'callboard, baseline\n'].map((rest) => `ingest: as it should be: ${rest}`);
+  assert.ok(outcome.includes(await bench('--smoke')));
+  const server = installation.start(command, ['serve', '--port', '0'], installation.user);
+  const url = await server.said(/listening on (http:\/\/[\d.:]+)/);
+  assert.ok((await bench('--smoke', '--url', url)).startsWith(`ingest: as it should be: ${new URL(url).host}\n`));
+  server.signal('SIGTERM');
+  assert.equal(await server.ended, 0);
+});
+
+test('callboard serve loads nothing of the bench', LIMIT, async () => {
+  // Without the bench's files it works as before.
+  const bare = join(installation.home, 'bare');
+  cpSync(folder, bare, { recursive: true });
+  rmSync(join(bare, 'dist', 'bench'), { recursive: true });
+  symlinkSync(join(installation.user, 'node_modules'), join(bare, 'node_modules'));
+  const server = installation.start(join(bare, manifest.bin.callboard), ['serve', '--port', '0'], installation.user);
+  await server.said(/listening on (http:\/\/[\d.:]+)/);
+  server.signal('SIGTERM');
+  assert.equal(await server.ended, 0);
 });
 
 test('a strict program type-checks against the declarations, and those check by themselves', async () => {

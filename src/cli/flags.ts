@@ -16,6 +16,8 @@ export interface Kind<T> {
   readonly expects: string;
   /** The value of `text`, or undefined where it is none. */
   parse(text: string): T | undefined;
+  /** What the flag alone stands for, as a text. Default: it needs a value. */
+  readonly alone?: string;
 }
 
 /** One option of a command. `name` is that of the flag, in kebab case: `data-dir` is `--data-dir` and `CALLBOARD_DATA_DIR`. */
@@ -60,6 +62,14 @@ export function oneOf<const W extends string>(words: readonly W[]): Kind<W> {
     parse: (text) => words.find((word) => word === text),
   };
 }
+
+/** True or false; the flag alone, `--smoke`, is true, and a value follows it as in `--smoke=false`. */
+export const toggle: Kind<boolean> = {
+  placeholder: 'true|false',
+  expects: 'true or false',
+  parse: (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
+  alone: 'true',
+};
 
 /** Any text that has no space or control character in it and is not empty, such as a host name. */
 export function word(placeholder: string, expects: string): Kind<string> {
@@ -108,7 +118,9 @@ function flagValues(command: string, options: readonly Option<unknown>[], args: 
   // Not strict: parseArgs' own messages run over several sentences and do not name the command.
   const { tokens } = parseArgs({
     args: [...args],
-    options: Object.fromEntries(options.map(({ name }) => [name, { type: 'string' as const }])),
+    options: Object.fromEntries(
+      options.map(({ name, alone }) => [name, { type: alone === undefined ? 'string' : 'boolean' } as const]),
+    ),
     strict: false,
     tokens: true,
   });
@@ -119,20 +131,21 @@ function flagValues(command: string, options: readonly Option<unknown>[], args: 
     const option = options.find(({ name }) => token.rawName === `--${name}`);
     if (option === undefined) throw misused(command, `unknown flag ${quoted(token.rawName)}`);
     // `--host --port 1`: what follows is the next flag, not a host of that name.
-    if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
-      throw misused(command, `${token.rawName} needs a value, ${option.expects}`);
-    }
-    values.set(option.name, token.value);
+    const follows = token.inlineValue || token.value?.startsWith('--') === false;
+    const text = follows ? token.value : option.alone;
+    if (text === undefined) throw misused(command, `${token.rawName} needs a value, ${option.expects}`);
+    values.set(option.name, text);
   }
   return values;
 }
 
-function misused(command: string, problem: string): CommandError {
+/** The error of a command that was asked wrongly. @param problem A sentence without its full stop. */
+export function misused(command: string, problem: string): CommandError {
   return new CommandError(MISUSED, `${problem}. See callboard ${command} --help.`);
 }
 
 /** Keeps a message on one line whatever was typed, and short. */
-function quoted(text: string): string {
+export function quoted(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
@@ -143,27 +156,35 @@ function quoted(text: string): string {
  * @param env Decides the defaults that depend on it.
  */
 export function helpText(command: string, summary: string, table: OptionTable, env: Environment): string {
-  const options = Object.values(table);
-  const heads = options.map((option) => `  --${option.name} <${option.placeholder}>`);
-  const indent = Math.max(...heads.map((head) => head.length)) + 2;
-  const rows = options.map((option, index) => {
+  const rows = Object.values(table).map((option): [string, ...string[]] => {
     const fallback = option.fallbackText ?? String(option.fallback(env));
-    const lines = [
-      ...wrapped(option.help, 80 - indent),
-      ...wrapped(`Default: ${fallback}. Environment: ${variableOf(option)}.`, 80 - indent),
-    ];
-    return lines.map((line, row) => (row === 0 ? (heads[index] ?? '') : '').padEnd(indent) + line).join('\n');
+    return [flagHead(option), option.help, `Default: ${fallback}. Environment: ${variableOf(option)}.`];
   });
   return [
     `Usage: callboard ${command} [options]`,
     wrapped(summary, 80).join('\n'),
-    ['Options:', ...rows, `${'  --help'.padEnd(indent)}Show this.`].join('\n'),
+    ['Options:', ...helpRows([...rows, ['--help', 'Show this.']])].join('\n'),
     'A flag wins over its environment variable, and that over the default.\n',
   ].join('\n\n');
 }
 
+/** A flag as the help shows it: `--port <number>`, or `--smoke` where it needs no value. */
+export function flagHead({ name, placeholder, alone }: Option<unknown>): string {
+  return alone === undefined ? `--${name} <${placeholder}>` : `--${name}`;
+}
+
+/** Lines of the help in two columns, at most 80 wide: what stands first in each row, then its texts, one below the other. */
+export function helpRows(rows: readonly (readonly [head: string, ...texts: string[]])[]): string[] {
+  const indent = Math.max(...rows.map(([head]) => head.length)) + 4;
+  return rows.flatMap(([head, ...texts]) =>
+    texts
+      .flatMap((text) => wrapped(text, 80 - indent))
+      .map((line, index) => (index === 0 ? `  ${head}` : '').padEnd(indent) + line),
+  );
+}
+
 /** Breaks a text at spaces into lines of at most `width` columns; a longer word stays whole. */
-function wrapped(text: string, width: number): string[] {
+export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
   for (const piece of text.split(' ')) {

@@ -8,31 +8,57 @@ import { serveOptions, serveSettings, simulateOptions, simulateSettings } from '
 
 interface Command {
   readonly summary: string;
-  readonly options: OptionTable;
-  /** Resolves to the exit code. The command's code is imported here, so that help and mistakes cost nothing. */
-  run(read: Read): Promise<number>;
+  help(args: readonly string[], env: Environment): Promise<string>;
+  /** Resolves to the exit code. The command's code is imported here, so that others cost nothing. */
+  run(args: readonly string[], env: Environment): Promise<number>;
+}
+
+/** A command that takes options, and nothing else. */
+function optionsOnly(
+  name: string,
+  summary: string,
+  options: OptionTable,
+  run: (read: Read) => Promise<number>,
+): [string, Command] {
+  return [
+    name,
+    {
+      summary,
+      help: async (_, env) => helpText(name, summary, options, env),
+      run: (args, env) => run(readOptions(name, options, args, env)),
+    },
+  ];
 }
 
 const commands = new Map<string, Command>([
-  [
+  optionsOnly(
     'serve',
-    {
-      summary: 'Serve the executor contract over HTTP and WebSocket until told to stop.',
-      options: serveOptions,
-      async run(read) {
-        const { serve } = await import('./serve.js');
-        return serve(serveSettings(read));
-      },
+    'Serve the executor contract over HTTP and WebSocket until told to stop.',
+    serveOptions,
+    async (read) => {
+      const { serve } = await import('./serve.js');
+      return serve(serveSettings(read));
     },
-  ],
-  [
+  ),
+  optionsOnly(
     'simulate',
+    'Drive a Callboard with pretended executors and missions, and check it.',
+    simulateOptions,
+    async (read) => {
+      const { simulate } = await import('./simulate.js');
+      return simulate(simulateSettings(read));
+    },
+  ),
+  [
+    'bench',
     {
-      summary: 'Drive a Callboard with pretended executors and missions, and check it.',
-      options: simulateOptions,
-      async run(read) {
-        const { simulate } = await import('./simulate.js');
-        return simulate(simulateSettings(read));
+      summary: 'Measure Callboard, and its rivals beside it.',
+      help: async (args) => (await import('./bench-options.js')).benchHelp(args),
+      async run(args) {
+        const { benchSettings } = await import('./bench-options.js');
+        const settings = benchSettings(args);
+        const { bench } = await import('./bench.js');
+        return bench(settings);
       },
     },
   ],
@@ -58,10 +84,8 @@ async function main(args: readonly string[], env: Environment): Promise<number> 
     const what = name.startsWith('-') ? 'flag' : 'command';
     throw new CommandError(MISUSED, `unknown ${what} ${JSON.stringify(name)}. See callboard --help.`);
   }
-  if (rest.includes('--help') || rest.includes('-h')) {
-    return print(helpText(name, command.summary, command.options, env));
-  }
-  return command.run(readOptions(name, command.options, rest, env));
+  if (rest.includes('--help') || rest.includes('-h')) return print(await command.help(rest, env));
+  return command.run(rest, env);
 }
 
 function print(text: string): number {

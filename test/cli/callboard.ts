@@ -44,6 +44,10 @@ export class Running {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** Sends a signal. */
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
