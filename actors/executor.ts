@@ -3,7 +3,7 @@
  * children and live on its thread.
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
-import { type ContractEvent, type EventEnvelope, parseEvent } from '../src/contract/index.js';
+import { type ContractEvent, type EventEnvelope, liveStates, parseEvent } from '../src/contract/index.js';
 import { type History, ListHistory, TextHistory } from './history.js';
 import { type ConnectionMessage, type DropReason, isSampled, type Report } from './messages.js';
 import {
@@ -94,9 +94,15 @@ export function executorActor<Kept>(
 ): Behaviour<ExecutorMessage<Kept>, Executor<Kept>, ExecutorStart> {
   const mission = { ...missionActor<Kept>(newHistory), mailbox: MAILBOX };
 
-  function create(executor: Executor<Kept>, start: MissionStart, context: ExecutorContext<Kept>): void {
-    if (executor.missions.has(start.missionId)) return;
-    executor.missions.set(start.missionId, context.spawn(mission, { start, reports: executor.reports }));
+  function create(executor: Executor<Kept>, given: MissionStart, context: ExecutorContext<Kept>): void {
+    const { missionId, createdAt } = given;
+    if (executor.missions.has(missionId)) return;
+    const { executorId, reports } = executor;
+    // What came across threads has a copy of every text: of a million missions, each keeps one of its own id.
+    const updatedAt = given.updatedAt === createdAt ? createdAt : given.updatedAt;
+    const state = liveStates.find((known) => known === given.state) ?? given.state;
+    const start = { missionId, executorId, state, createdAt, updatedAt };
+    executor.missions.set(missionId, context.spawn(mission, { start, reports }));
   }
 
   function onFrame(executor: Executor<Kept>, text: string, context: ExecutorContext<Kept>): void {

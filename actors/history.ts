@@ -32,6 +32,9 @@ export class ListHistory<Kept> implements History<Kept> {
   }
 }
 
+/** What every mission without events shows: one list for all of them. */
+const NO_TEXTS: string[] = [];
+
 /** Of an entry: three bytes of length, whose highest bit says that the text is not ASCII. Frames have 1 MiB at most. */
 const NOT_ASCII = 0x80;
 
@@ -70,6 +73,7 @@ export class TextHistory implements History<string> {
   }
 
   list(): string[] {
+    if (this.#count === 0) return NO_TEXTS;
     const texts: string[] = [];
     let block = this.#first;
     let at = this.#firstAt;
