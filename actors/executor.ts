@@ -4,7 +4,7 @@
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
 import { type ContractEvent, type EventEnvelope, liveStates, parseEvent } from '../src/contract/index.js';
-import { type History, ListHistory, TextHistory } from './history.js';
+import { type History, ListHistory, type MissionIds, TextHistory } from './history.js';
 import { type ConnectionMessage, type DropReason, isSampled, type Report } from './messages.js';
 import {
   type MissionEvent,
@@ -90,7 +90,7 @@ const MAILBOX = { limit: 100_000, overflow: 'refuse' } as const;
  */
 export function executorActor<Kept>(
   keep: (event: ContractEvent, text: string | undefined) => Kept,
-  newHistory: () => History<Kept>,
+  newHistory: (ids: MissionIds) => History<Kept>,
 ): Behaviour<ExecutorMessage<Kept>, Executor<Kept>, ExecutorStart> {
   const mission = { ...missionActor<Kept>(newHistory), mailbox: MAILBOX };
 
@@ -233,7 +233,7 @@ export function executorActor<Kept>(
 const slab = new Slab();
 export default executorActor<string>(
   (event, text) => text ?? JSON.stringify(event),
-  () => new TextHistory(slab),
+  (ids) => new TextHistory(slab, ids),
 );
 
 /** In the calling thread, events are kept as they were handed in. */

@@ -14,6 +14,12 @@ export interface History<Kept> {
   free(): void;
 }
 
+/** Whose events they are. */
+export interface MissionIds {
+  readonly missionId: string;
+  readonly executorId: string;
+}
+
 /** Keeps events as they are. */
 export class ListHistory<Kept> implements History<Kept> {
   readonly #events: Kept[] = [];
@@ -39,11 +45,23 @@ const NO_TEXTS: string[] = [];
 const NOT_ASCII = 0x80;
 
 /**
- * Keeps the texts of events in a slab: fifty strings on the heap would take a tenth more for their headers, and as much
- * again for the room that a garbage collector needs; and it would have a million times fifty of them to look after.
+ * What stands for the ids that every event of a mission repeats, a third of its text: characters that JSON does not allow
+ * anywhere unless they are escaped.
+ */
+const MISSION_ID = '\u0001';
+const EXECUTOR_ID = '\u0002';
+/** A shorter id is not worth looking for. */
+const SHORTEST_ID = 8;
+/** Looking for ids makes an event a tenth dearer: that is spared while the slab has fewer blocks than this, 32 MiB, in use. */
+const WORTH_SHORTENING = (32 * 1024 * 1024) / Slab.blockSize;
+
+/**
+ * Keeps the JSON texts of events in a slab: fifty strings on the heap would take a tenth more for their headers, and as
+ * much again for the room that a garbage collector needs; and it would have a million times fifty of them to look after.
  */
 export class TextHistory implements History<string> {
   readonly #slab: Slab;
+  readonly #ids: MissionIds;
   #count = 0;
   // Where the oldest entry begins, and where the next one will.
   #first = Slab.none;
@@ -51,11 +69,13 @@ export class TextHistory implements History<string> {
   #last = Slab.none;
   #lastAt = Slab.blockSize;
 
-  constructor(slab: Slab) {
+  constructor(slab: Slab, ids: MissionIds) {
     this.#slab = slab;
+    this.#ids = ids;
   }
 
-  add(text: string): void {
+  add(kept: string): void {
+    const text = this.#slab.used < WORTH_SHORTENING ? kept : this.#shortened(kept);
     if (this.#count === RECENT_EVENTS) this.#dropOldest();
     const length = Buffer.byteLength(text);
     // While the slab is full, a mission keeps fewer events: of its own, the newest.
@@ -74,6 +94,7 @@ export class TextHistory implements History<string> {
 
   list(): string[] {
     if (this.#count === 0) return NO_TEXTS;
+    const { missionId, executorId } = this.#ids;
     const texts: string[] = [];
     let block = this.#first;
     let at = this.#firstAt;
@@ -97,7 +118,8 @@ export class TextHistory implements History<string> {
       const [low = 0, middle = 0, high = 0] = bytes;
       const pieces: Buffer[] = [];
       read(low | (middle << 8) | ((high & ~NOT_ASCII) << 16), (page, from, to) => pieces.push(page.subarray(from, to)));
-      texts.push(Buffer.concat(pieces).toString((high & NOT_ASCII) === 0 ? 'latin1' : 'utf8'));
+      const text = Buffer.concat(pieces).toString((high & NOT_ASCII) === 0 ? 'latin1' : 'utf8');
+      texts.push(text.replace(EXECUTOR_ID, () => executorId).replace(MISSION_ID, () => missionId));
     }
     return texts;
   }
@@ -107,6 +129,11 @@ export class TextHistory implements History<string> {
     this.#count = 0;
     this.#last = Slab.none;
     this.#lastAt = Slab.blockSize;
+  }
+
+  #shortened(text: string): string {
+    const { missionId, executorId } = this.#ids;
+    return withToken(withToken(text, missionId, MISSION_ID), executorId, EXECUTOR_ID);
   }
 
   #append(byte: number): void {
@@ -158,4 +185,10 @@ export class TextHistory implements History<string> {
     this.#firstAt = 0;
     this.#slab.give(block);
   }
+}
+
+/** The text with the first place of an id taken by what stands for it. */
+function withToken(text: string, id: string, token: string): string {
+  const at = id.length < SHORTEST_ID ? -1 : text.indexOf(id);
+  return at < 0 ? text : text.slice(0, at) + token + text.slice(at + id.length);
 }

@@ -15,7 +15,7 @@ import {
   type OperatorAction,
   operatorEvents,
 } from '../src/contract/index.js';
-import type { History } from './history.js';
+import type { History, MissionIds } from './history.js';
 import { type ConnectionMessage, isSampled, type Report } from './messages.js';
 
 /** An event about a mission. */
@@ -120,13 +120,13 @@ type MissionContext<Kept> = Context<MissionMessage<Kept>>;
 
 /** @param newHistory where a mission keeps its events */
 export function missionActor<Kept>(
-  newHistory: () => History<Kept>,
+  newHistory: (ids: MissionIds) => History<Kept>,
 ): Behaviour<MissionMessage<Kept>, Mission<Kept>, { readonly start: MissionStart; readonly reports: Ref<Report> }> {
   return {
     name: 'mission',
     start({ start, reports }) {
       const { missionId, executorId, state, createdAt, updatedAt } = start;
-      const history = newHistory();
+      const history = newHistory(start);
       return {
         // Field by field: of a spread, V8 makes a hidden class for each object, which here is 290 bytes a mission.
         view: { missionId, executorId, state, createdAt, updatedAt, recentEvents: history.list() },

@@ -5,9 +5,15 @@ import fc from 'fast-check';
 import { ListHistory, RECENT_EVENTS, TextHistory } from '../../actors/history.js';
 import { Slab } from '../../actors/slab.js';
 
+const ids = { missionId: 'a mission of its own', executorId: '11111111-1111-4111-8111-111111111111' };
+/** JSON texts, some of which have the ids in them, also where nobody would look for them. */
+const jsonTexts = fc
+  .array(fc.constantFrom(ids.missionId, ids.executorId, ids.missionId + ids.executorId, '"', '\\u0001', 'ü', '$&', ' '))
+  .map((parts) => JSON.stringify({ parts: parts.join('') }));
 const texts = fc.oneof(
-  { weight: 5, arbitrary: fc.string({ maxLength: 600 }) },
-  { weight: 2, arbitrary: fc.string({ unit: 'grapheme', maxLength: 300 }) },
+  { weight: 5, arbitrary: jsonTexts },
+  { weight: 5, arbitrary: fc.string({ maxLength: 600 }).map((text) => JSON.stringify(text)) },
+  { weight: 2, arbitrary: fc.string({ unit: 'grapheme', maxLength: 300 }).map((text) => JSON.stringify(text)) },
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 5_000 }).map((length) => 'x'.repeat(length)) },
   { weight: 1, arbitrary: fc.constantFrom('', 'ü'.repeat(70_000), 'x'.repeat(1024 * 1024)) },
 );
@@ -20,16 +26,30 @@ const steps = fc.array(
   { minLength: 1, maxLength: 300, size: 'max' },
 );
 
+/** Histories that take so many bytes of a slab. */
+function fillTo(slab: Slab, bytes: number): TextHistory[] {
+  const histories: TextHistory[] = [];
+  while (slab.used * Slab.blockSize < bytes) {
+    const history = new TextHistory(slab, ids);
+    history.add('x'.repeat(Math.min(1_000_000, Math.max(0, bytes - slab.used * Slab.blockSize - 4))));
+    histories.push(history);
+  }
+  return histories;
+}
+
 test('histories that share a slab keep the newest fifty texts each, and give back every block', () => {
   fc.assert(
     fc.property(steps, (sequence) => {
       const slab = new Slab();
-      const histories = [0, 1, 2].map(() => new TextHistory(slab));
+      // So that ids are left out of some texts, and not of others.
+      const ballast = fillTo(slab, 32 * 1024 * 1024 - 20_000);
+      const before = slab.used;
+      const histories = [0, 1, 2].map(() => new TextHistory(slab, ids));
       const models: string[][] = [[], [], []];
       for (const { history, text } of sequence) {
         if (text === undefined) {
           histories[history]?.free();
-          histories[history] = new TextHistory(slab);
+          histories[history] = new TextHistory(slab, ids);
           models[history] = [];
         } else {
           histories[history]?.add(text);
@@ -42,8 +62,9 @@ test('histories that share a slab keep the newest fifty texts each, and give bac
       );
       const bytes = models.flat().reduce((sum, text) => sum + Buffer.byteLength(text) + 3, 0);
       // Of each history, the first block and the last may be in use in part.
-      assert.ok(slab.used <= Math.ceil(bytes / Slab.blockSize) + 6, `${slab.used} blocks for ${bytes} bytes`);
-      for (const history of histories) history.free();
+      const used = slab.used - before;
+      assert.ok(used <= Math.ceil(bytes / Slab.blockSize) + 6, `${used} blocks for ${bytes} bytes`);
+      for (const history of [...histories, ...ballast]) history.free();
       assert.equal(slab.used, 0);
     }),
     { numRuns: 40 },
@@ -52,14 +73,26 @@ test('histories that share a slab keep the newest fifty texts each, and give bac
 
 test('fifty events of 250 bytes take little more than their bytes', () => {
   const slab = new Slab();
-  const history = new TextHistory(slab);
+  const history = new TextHistory(slab, ids);
   for (let i = 0; i < 1_000; i++) history.add(String(i).padStart(250));
   assert.ok(slab.used * (Slab.blockSize + 4) < 13_200);
 });
 
+test('once there is much to keep, the ids that every event repeats take next to nothing', () => {
+  const slab = new Slab();
+  fillTo(slab, 33 * 1024 * 1024);
+  const before = slab.used;
+  const history = new TextHistory(slab, ids);
+  const { executorId: executor_id, missionId: mission_id } = ids;
+  const text = JSON.stringify({ event: 'mission.progress', executor_id, mission_id, ts: '2026-01-01T00:00:00Z' });
+  for (let i = 0; i < 50; i++) history.add(text);
+  assert.deepEqual(history.list(), Array(50).fill(text));
+  assert.ok((slab.used - before) * Slab.blockSize < 50 * (text.length - 45));
+});
+
 test('while a slab is full, a history keeps fewer of its newest texts; when others are gone, fifty again', () => {
   const slab = new Slab(3 * 1024 * 1024);
-  const [large, small] = [new TextHistory(slab), new TextHistory(slab)];
+  const [large, small] = [new TextHistory(slab, ids), new TextHistory(slab, ids)];
   const text = (i: number) => String(i).padStart(100_000);
   for (let i = 0; i < 60; i++) large.add(text(i));
   const kept = large.list();
