@@ -47,6 +47,8 @@ export interface CallboardServer {
 /** Milliseconds that a client may take for its headers, and for a whole request. */
 const HEADERS_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
+/** Milliseconds between two looks at who has taken longer. */
+const TIMEOUT_CHECKS = 1_000;
 /** Milliseconds that open requests have to finish, then executors to answer a close, then threads to catch up. */
 const CLOSE_TIMEOUT = 3_000;
 
@@ -87,7 +89,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
     void listener(request, response);
   };
 
-  const http = createHttpServer({ headersTimeout: HEADERS_TIMEOUT, requestTimeout: REQUEST_TIMEOUT }, handleRequest);
+  const limits = { headersTimeout: HEADERS_TIMEOUT, requestTimeout: REQUEST_TIMEOUT };
+  const http = createHttpServer({ ...limits, connectionsCheckingInterval: TIMEOUT_CHECKS }, handleRequest);
   http.on('upgrade', upgrades.handle);
   http.on('clientError', onClientError);
   let closing: Promise<void> | undefined;

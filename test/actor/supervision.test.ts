@@ -269,7 +269,7 @@ test('one for one: the siblings of a child that fails do not notice', () => {
 
 test('a function decides by the error and the child; one that throws itself escalates', () => {
   const asked: [unknown, AnyRef][] = [];
-  const { throwNow, child, ends, log } = family({
+  const { throwNow, child, ends, log, clock, system } = family({
     decide(error, ref) {
       asked.push([error, ref]);
       if (asked.length === 2) throw new Error('can not decide');
@@ -280,8 +280,12 @@ test('a function decides by the error and the child; one that throws itself esca
   assert.ok(asked[0]?.[0] instanceof Error);
   assert.equal(asked[0]?.[1], child());
   assert.deepEqual(log, ['start']);
+  const before = child();
   throwNow();
+  clock.advance(1_000);
+  system.run();
   assert.deepEqual(ends, [], 'the parent failed, and starts anew');
+  assert.notEqual(child(), before, 'with a child of its own');
 });
 
 test('what an actor throws as it starts, in ended and in stopped is supervised like the rest', () => {

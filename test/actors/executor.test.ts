@@ -1,7 +1,11 @@
 /** What the executor's actor lets through to its missions, what it drops, and how an executor leaves. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ExecutorView } from '../../actors/executor.js';
+import executorOnThread, { type ExecutorView, executorActor } from '../../actors/executor.js';
+import type { Report } from '../../actors/messages.js';
+import type { MissionView } from '../../actors/mission.js';
+import { type Behaviour, createSystem, type Ref, VirtualClock } from '../../src/actor/index.js';
+import type { EventEnvelope } from '../../src/contract/index.js';
 import { at, executorId, pushed, Rig, strangerId } from './rig.js';
 
 const text = (envelope: unknown) => ({ type: 'frame', text: JSON.stringify(envelope) }) as const;
@@ -163,6 +167,70 @@ test('the farewell of a connection that was replaced changes nothing; that of th
   assert.equal(push(rig, 'x'), true);
   rig.tell({ type: 'disconnected', connection: second });
   assert.equal(push(rig, 'x'), false);
+});
+
+test('a mission that is given up on is reported lost, and there is none such from then on; it can be created anew', () => {
+  const reports: Report[] = [];
+  const system = createSystem({ clock: new VirtualClock(0), schedule: 'manual', observe: () => undefined });
+  const broken = executorActor<EventEnvelope>(
+    (event) => event,
+    () => ({
+      add() {
+        throw new Error('on purpose');
+      },
+      list: () => [],
+      free: () => undefined,
+    }),
+  );
+  const collect: Behaviour<Report, Report[], undefined> = {
+    name: 'collector',
+    start: () => reports,
+    receive(_, report) {
+      reports.push(report);
+      return reports;
+    },
+  };
+  const description = { lenient: false };
+  const start = { executorId, description, reports: system.spawn(collect, undefined), missions: [] };
+  const ref = system.spawn(broken, start);
+  const create = () => {
+    const mission = { missionId: 'm', executorId, state: 'queued', createdAt: at(0), updatedAt: at(0) } as const;
+    system.tell(ref, { type: 'create', mission });
+  };
+  const look = () =>
+    system.askNow(ref, (replyTo: Ref<MissionView<EventEnvelope> | undefined>) => ({
+      type: 'look' as const,
+      missionId: 'm',
+      replyTo,
+    }));
+  create();
+  for (let i = 0; i < 11; i++) system.tell(ref, { type: 'event', envelope: progress });
+  system.run();
+  assert.deepEqual(
+    reports.map(({ type }) => type),
+    ['lost'],
+  );
+  assert.equal(look(), undefined);
+  create();
+  assert.equal(look()?.state, 'queued');
+});
+
+test('on threads too, what an executor of a later version sends beyond what is known is not kept', () => {
+  const system = createSystem({ schedule: 'manual' });
+  const reports = system.spawn({ name: 'reports', start: () => undefined, receive: () => undefined }, undefined);
+  const start = { executorId, description: { lenient: true }, reports, missions: [] };
+  const ref = system.spawn(executorOnThread, start);
+  const mission = { missionId: 'm', executorId, state: 'queued', createdAt: at(0), updatedAt: at(0) } as const;
+  system.tell(ref, { type: 'create', mission });
+  const spaced = JSON.stringify(progress, null, 1);
+  for (const frame of [spaced, JSON.stringify({ ...progress, mood: 'good' })])
+    system.tell(ref, { type: 'frame', text: frame });
+  const view = system.askNow(ref, (replyTo: Ref<MissionView<string> | undefined>) => ({
+    type: 'look' as const,
+    missionId: 'm',
+    replyTo,
+  }));
+  assert.deepEqual(view?.recentEvents, [spaced, JSON.stringify(progress)]);
 });
 
 test('a mere disconnect changes no mission', () => {

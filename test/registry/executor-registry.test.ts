@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as callboard from '../../src/index.js';
 import { ExecutorRegistry } from '../../src/index.js';
 import {
@@ -53,6 +54,24 @@ test('the package exports every name of the published surface', () => {
 
 test('threads are a whole number from 0 to 255', () => {
   for (const threads of [-1, 1.5, Number.NaN, 256]) assert.throws(() => new ExecutorRegistry({ threads }), RangeError);
+});
+
+test('shutdown writes the tokens; an executor counts as seen when it registers and when it connects', async (t) => {
+  const lastSeen = () => {
+    const found = JSON.parse(readFileSync(identityFile, 'utf8')).find(
+      ({ executorId }: { executorId: string }) => executorId === idOf(77),
+    );
+    return Date.parse(found.lastSeenAt);
+  };
+  const { registry } = newRegistry(t);
+  registry.register(payloadOf(77));
+  registry.shutdown();
+  const registered = lastSeen();
+  registry.register(payloadOf(77));
+  while (Date.now() <= registered + 1) await nextTurn();
+  registry.setConnected(idOf(77), true);
+  registry.shutdown();
+  assert.ok(lastSeen() > registered + 1);
 });
 
 test('register answers with the id, a token and the time', (t) => {

@@ -4,8 +4,16 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { after, test } from 'node:test';
+import { pino } from 'pino';
 import * as v from 'valibot';
-import { executorStatusSchema, executorsListResponseSchema, registerResponseSchema } from '../../src/contract/index.js';
+import {
+  errorBodySchema,
+  executorStatusSchema,
+  executorsListResponseSchema,
+  registerResponseSchema,
+} from '../../src/contract/index.js';
+import { createApp } from '../../src/server/app.js';
+import { Dispatcher } from '../../src/server/dispatch.js';
 import { onClientError } from '../../src/server/raw-error.js';
 import {
   assertError,
@@ -52,6 +60,30 @@ test('a later minor version is accepted with a warning, and its unknown fields a
   assert.match(answer.headers.get('x-aiwg-warning') ?? '', /1\.1\.0/);
   // The published shape knows one version only.
   assert.equal((await status(payload.executor_id)).spec_version, '1.0.0');
+});
+
+test('what nobody thought of: internal_error, and nothing of it is told', async () => {
+  const parts = { supervisor: server.registry.supervisor, log: pino({ level: 'silent' }) };
+  const app = createApp({
+    ...parts,
+    dispatcher: new Dispatcher(parts.supervisor, parts.log),
+    isReady() {
+      throw new Error('a secret');
+    },
+  });
+  const response = await app.request('/readyz');
+  const text = await response.text();
+  assert.deepEqual([response.status, v.parse(errorBodySchema, JSON.parse(text)).error], [500, 'internal_error']);
+  assert.ok(!text.includes('secret'));
+});
+
+test('a request whose headers do not come: request_timeout, within about ten seconds', {
+  timeout: 25_000,
+}, async (t) => {
+  const raw = new Raw(t, server);
+  raw.write('GET /healthz HTTP/1.1\r\n');
+  await raw.closed;
+  assert.match(raw.text, /^HTTP\/1\.1 408 [\s\S]*"error":"request_timeout"/);
 });
 
 test('another major version: unsupported_spec_version', async () => {
@@ -176,7 +208,8 @@ test('a request that takes too long to arrive: request_timeout', async (t) => {
   for (const part of ['GET / HTTP/1.1\r\n', `${body}Content-Length: 10\r\n\r\n{`]) {
     const raw = new Raw(t, slow);
     raw.write(part);
-    assert.match(await raw.match(/}$/), /^HTTP\/1\.1 408 [\s\S]*"error":"request_timeout"/);
+    await raw.closed;
+    assert.match(raw.text, /^HTTP\/1\.1 408 [\s\S]*"error":"request_timeout"/);
     await raw.closed;
   }
 });

@@ -288,6 +288,20 @@ test('binary frames, frames that are not JSON and invalid envelopes are dropped,
   await arrived(missionId, 2);
 });
 
+test('an executor that registered with a later version may send unknown fields; any other may not', async (t) => {
+  const [later, other] = [await executor(t, server, { spec_version: '1.1.0' }), await executor(t, server)];
+  for (const { executorId, ws } of [later, other]) {
+    await registry.assignMission(`m ${executorId}`, executorId);
+    const data = { state: 'running', mood: 'good' };
+    ws.send(envelope(executorId, 'mission.started', `m ${executorId}`, data));
+    ws.send(envelope(executorId, 'mission.progress', `m ${executorId}`, { iteration: 1 }));
+  }
+  for (const { executorId } of [later, other])
+    await until(async () => (await events(`m ${executorId}`)).at(-1)?.event === 'mission.progress');
+  assert.equal((await mission(server, `m ${later.executorId}`)).state, 'running');
+  assert.equal((await mission(server, `m ${other.executorId}`)).state, 'assigned');
+});
+
 test('a connection that sends little but noise is closed with 1008', async (t) => {
   const { raw, executorId } = await handshaken(t);
   raw.write(...Array.from({ length: 200 }, () => frame('noise', 0x2)));
