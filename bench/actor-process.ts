@@ -67,7 +67,9 @@ type Child = ChildProcessByStdio<null, Readable, Readable>;
 
 /** Killed when this process exits. */
 function start(program: string, args: readonly string[]): Child {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  // Where it fails, Erlang would leave a crash dump in the current folder.
+  const env = { ...process.env, ERL_CRASH_DUMP_SECONDS: '0' };
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.removeListener('exit', kill));
