@@ -18,7 +18,10 @@ export async function bench(settings: BenchSettings): Promise<number> {
   const { smoke, url, tasks } = settings;
   // Through process.exit, so that the processes that were started end too.
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => process.exit(128 + constants.signals[name]));
+    process.once(name, () => {
+      showProgress('');
+      process.exit(128 + constants.signals[name]);
+    });
   }
   const measurements: Measurement[] = [];
   writeFiles(settings, measurements); // If that fails, better now than after an hour.
