@@ -8,7 +8,9 @@ export const RECENT_EVENTS = 50;
 export interface History<Kept> {
   /** Adds the newest event. Beyond 50, the oldest is dropped. */
   add(kept: Kept): void;
-  /** The events, oldest first. Where they are kept as they are, the live list. */
+  /** Where events are kept as they are: the list itself, oldest first. */
+  readonly live?: Kept[];
+  /** The events as they are now, oldest first. */
   list(): Kept[];
   /** Gives back what they took, where that is not the garbage collector's business. */
   free(): void;
@@ -22,24 +24,21 @@ export interface MissionIds {
 
 /** Keeps events as they are. */
 export class ListHistory<Kept> implements History<Kept> {
-  readonly #events: Kept[] = [];
+  readonly live: Kept[] = [];
 
   add(kept: Kept): void {
-    this.#events.push(kept);
-    if (this.#events.length > RECENT_EVENTS) this.#events.shift();
+    this.live.push(kept);
+    if (this.live.length > RECENT_EVENTS) this.live.shift();
   }
 
   list(): Kept[] {
-    return this.#events;
+    return [...this.live];
   }
 
   free(): void {
     // Whoever was shown the list may still look at it.
   }
 }
-
-/** What every mission without events shows: one list for all of them. */
-const NO_TEXTS: string[] = [];
 
 /** Of an entry: three bytes of length, whose highest bit says that the text is not ASCII. Frames have 1 MiB at most. */
 const NOT_ASCII = 0x80;
@@ -93,7 +92,6 @@ export class TextHistory implements History<string> {
   }
 
   list(): string[] {
-    if (this.#count === 0) return NO_TEXTS;
     const { missionId, executorId } = this.#ids;
     const texts: string[] = [];
     let block = this.#first;

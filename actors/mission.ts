@@ -116,6 +116,9 @@ interface Mission<Kept> {
   late: number;
 }
 
+/** In the view of a mission whose events are kept elsewhere: one list for all of them. */
+const NONE_HERE: never[] = [];
+
 type MissionContext<Kept> = Context<MissionMessage<Kept>>;
 
 /** @param newHistory where a mission keeps its events */
@@ -129,7 +132,7 @@ export function missionActor<Kept>(
       const history = newHistory(start);
       return {
         // Field by field: of a spread, V8 makes a hidden class for each object, which here is 290 bytes a mission.
-        view: { missionId, executorId, state, createdAt, updatedAt, recentEvents: history.list() },
+        view: { missionId, executorId, state, createdAt, updatedAt, recentEvents: history.live ?? NONE_HERE },
         history,
         reports,
         question: undefined,
@@ -277,8 +280,7 @@ function onListed<Kept>(
 
 /** The live record where events are kept as they are; else one with their texts. */
 function shown<Kept>({ view, history }: Mission<Kept>): MissionView<Kept> {
-  const recentEvents = history.list();
-  return recentEvents === view.recentEvents ? view : { ...view, recentEvents };
+  return history.live === undefined ? { ...view, recentEvents: history.list() } : view;
 }
 
 // What operators want.

@@ -110,7 +110,7 @@ test('while a slab is full, a history keeps fewer of its newest texts; when othe
 
 test('a list of objects is the live one, and outlives the history', () => {
   const history = new ListHistory<{ n: number }>();
-  const list = history.list();
+  const list = history.live;
   for (let n = 0; n < 60; n++) history.add({ n });
   assert.deepEqual([list.length, list[0]?.n, list.at(-1)?.n], [50, 10, 59]);
   history.free();

@@ -94,6 +94,23 @@ test('whoever waits for a thread to keep up is let go when the registry is shut 
   await Promise.all(handed);
 });
 
+test('a mission is shown as it was when it was asked for, whatever comes right after', async () => {
+  await using registry = await createRegistry({ threads: 1 });
+  await registry.register(payloadOf(1));
+  await registry.assignMission('m', idOf(1));
+  const before = registry.getMission('m');
+  void registry.handleEvent(completed(1, 'm'));
+  const after = registry.getMission('m');
+  const shown = (mission: Awaited<typeof before>) => [mission?.state, mission?.recentEvents.length];
+  assert.deepEqual(
+    [shown(await before), shown(await after)],
+    [
+      ['assigned', 0],
+      ['done', 1],
+    ],
+  );
+});
+
 test('what was decided about missions outlives the thread that did not hear of it; so does that their executor left', {
   timeout: 20_000,
 }, async () => {
