@@ -265,11 +265,18 @@ export class System {
    * @throws AskError `ERR_ASK_TIMEOUT` if one has not after `timeout` milliseconds
    */
   settleNow(timeout: number = DEFAULT_ASK_TIMEOUT): void {
+    if (!this.catchUpNow(timeout))
+      throw new AskError('ERR_ASK_TIMEOUT', `a thread did not catch up within ${timeout} ms`);
+  }
+
+  /** As `settleNow`, for whom it does not matter much. @returns false if a thread has not caught up in time */
+  catchUpNow(timeout: number): boolean {
+    const until = performance.now() + timeout;
     for (const { thread, inlet } of this.#workers) {
-      if (!thread.lane.catchUpNow(timeout))
-        throw new AskError('ERR_ASK_TIMEOUT', `thread ${thread.index - 1} did not catch up within ${timeout} ms`);
+      if (!thread.lane.catchUpNow(until - performance.now())) return false;
       while (inlet.waiting && !this.#host.running) this.#host.runTurn();
     }
+    return true;
   }
 
   /**
