@@ -14,9 +14,7 @@ const { values } = parseArgs({
 });
 const changes = new StateChanges();
 const callboard = await createServer({ threads: Number(values.threads) });
-callboard.registry.on('mission:state_change', ({ missionId, state }: { missionId: string; state: string }) =>
-  changes.note(missionId, state),
-);
+callboard.registry.on('mission:state_change', ({ missionId, state }) => changes.note(missionId, state));
 const http = createHttpServer((request, response) => {
   if (!changes.answer(request.url ?? '/', response)) callboard.handleRequest(request, response);
 });

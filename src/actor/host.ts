@@ -4,14 +4,15 @@
  * It is the same on every thread: on the calling thread it is used as it is, synchronous and deterministic; on a worker
  * thread `worker.ts` puts a lane in front of it. An actor takes one message at a time; ready actors take turns.
  */
-import type { AnyBehaviour, Behaviour, Ended, EndReason, SpawnOptions, StopMode } from './behaviour.js';
-import { Asked, Cell, DRAINED, EndedSignal, Envelope, Escalated, isMessage } from './cell.js';
+import type { AnyBehaviour, Behaviour, Ended, SpawnOptions, StopMode } from './behaviour.js';
+import { Asked, Cell, DRAINED, EndedSignal, Envelope, Escalated } from './cell.js';
 import type { Clock } from './clock.js';
-import { type DeadLetterReason, describeError, type SystemEvent } from './events.js';
+import type { DeadLetterReason, SystemEvent } from './events.js';
+import { end, fail, start } from './life.js';
 import { type AnyRef, asRef, formatRef, hostOf, type Ref } from './ref.js';
 import { Ring } from './ring.js';
 import type { ActorSignal } from './signals.js';
-import { type Decision, defaultSupervision, FailureCount, type Supervision } from './supervision.js';
+import type { Supervision } from './supervision.js';
 import { type Addressee, AddressTable } from './table.js';
 
 /** Messages one actor takes before the next one has its turn. */
@@ -54,6 +55,9 @@ export class Host {
   readonly thread: number;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly observe: (event: SystemEvent) => void;
+  /** Told that an actor without a parent has ended. */
+  readonly onTopEnded: ((ended: Ended) => void) | undefined;
   /** Messages that wait in mailboxes. */
   backlog = 0;
   /** Messages taken since the start. */
@@ -73,6 +77,8 @@ export class Host {
     this.thread = options.thread;
     this.clock = options.clock;
     this.random = options.random;
+    this.observe = options.observe;
+    this.onTopEnded = options.onTopEnded;
     this.#table = new AddressTable(options.firstAddress, options.reserveAddresses);
   }
 
@@ -121,7 +127,7 @@ export class Host {
     parent?: Cell,
   ): Ref<Message> {
     const cell = this.addCell(this.#table.free(), behaviour, args, options?.supervision, parent);
-    this.start(cell);
+    start(cell);
     return asRef(cell.ref);
   }
 
@@ -133,18 +139,10 @@ export class Host {
     return cell;
   }
 
-  start(cell: Cell): void {
-    if (cell.status !== 'waiting') return;
-    try {
-      cell.state = cell.behaviour.start(cell.args, cell);
-    } catch (error) {
-      this.fail(cell, error);
-      return;
-    }
-    // It may have stopped itself.
-    if (this.find(cell.ref) === undefined) return;
-    cell.status = 'running';
-    if (cell.waiting > 0 && !cell.queued) this.makeReady(cell);
+  /** Takes an actor that has ended out of the table. */
+  removeCell(cell: Cell): void {
+    this.#table.remove(cell);
+    this.#actors--;
   }
 
   /** Gives something that is not an actor (a question) an address of its own. */
@@ -174,7 +172,7 @@ export class Host {
     if (cell === undefined) {
       if (hostOf(ref) !== this.thread) this.#options.signalAway(ref, { kind: 'stop', mode });
     } else if (mode === 'drain' && (cell.status === 'running' || cell.waiting > 0)) cell.enqueue(DRAINED);
-    else this.end(cell, 'stopped');
+    else end(cell, 'stopped');
   }
 
   watch(target: AnyRef, watcher: number): void {
@@ -232,10 +230,11 @@ export class Host {
   makeReady(cell: Cell): void {
     cell.queued = true;
     this.#ready.push(cell);
-    this.#schedule();
+    this.schedule();
   }
 
-  #schedule(): void {
+  /** Sees to it that there is a run, soon. */
+  schedule(): void {
     if (this.#scheduled || this.#running || this.#options.schedule === 'manual') return;
     this.#scheduled = true;
     queueMicrotask(this.#runTurn);
@@ -296,7 +295,7 @@ export class Host {
         else cell.state = cell.behaviour.receive(cell.state, item, cell);
       } catch (error) {
         if (item instanceof Asked) this.unanswered(item.replyTo, `${formatRef(cell.ref)} failed on it`);
-        this.fail(cell, error);
+        fail(cell, error);
       }
     }
     cell.queued = cell.status === 'running' && cell.waiting > 0;
@@ -308,7 +307,7 @@ export class Host {
     else if (envelope instanceof EndedSignal)
       cell.state = cell.behaviour.ended ? cell.behaviour.ended(cell.state, envelope.ended, cell) : cell.state;
     else if (envelope instanceof Escalated) throw envelope.error;
-    else if (envelope === DRAINED) this.end(cell, 'stopped');
+    else if (envelope === DRAINED) end(cell, 'stopped');
   }
 
   takeRing(): Ring<unknown> {
@@ -319,133 +318,15 @@ export class Host {
     if (ring.capacity <= 64 && this.#spareRings.length < SPARE_RINGS) this.#spareRings.push(ring);
   }
 
-  // Failing and ending.
-
-  /** An actor threw: does what its supervision says. */
-  fail(cell: Cell, error: unknown): void {
-    if (cell.status === 'ended') return;
-    const policy = cell.extras?.supervision ?? cell.parent?.behaviour.childSupervision ?? defaultSupervision;
-    const decision = this.#decide(cell, policy, error);
-    const text = describeError(error);
-    this.#options.observe({
-      type: 'actor-failed',
-      ref: asRef(cell.ref),
-      name: cell.behaviour.name,
-      error: text,
-      decision,
-    });
-    if (decision === 'stop' || decision === 'escalate') {
-      this.end(cell, 'failed', text);
-      // In the parent's own turn: it may be in the middle of one, starting this very child.
-      if (decision === 'escalate' && cell.parent?.status !== 'ended') cell.parent?.enqueueFirst(new Escalated(error));
-      return;
-    }
-    const extras = cell.needExtras();
-    extras.failures ??= new FailureCount();
-    const wait = extras.failures.note(this.clock.now(), policy);
-    if (wait === undefined) {
-      this.#options.observe({ type: 'actor-given-up', ref: asRef(cell.ref), name: cell.behaviour.name, error: text });
-      this.end(cell, 'failed', text);
-    } else if (decision === 'restart' || cell.status === 'waiting') this.#restart(cell, wait);
-  }
-
-  #decide(cell: Cell, policy: Supervision, error: unknown): Decision {
-    const decide = policy.decide ?? defaultSupervision.decide;
-    if (typeof decide !== 'function') return decide;
-    try {
-      return decide(error, asRef(cell.ref));
-    } catch {
-      return 'escalate';
-    }
-  }
-
-  #restart(cell: Cell, wait: number): void {
-    const started = cell.status === 'running';
-    cell.status = 'waiting';
-    if (started) this.#lastWords(cell, 'failed');
-    this.#clear(cell);
-    cell.dropNews();
-    cell.state = undefined;
-    const extras = cell.needExtras();
-    const cancel = this.clock.after(wait, () => {
-      extras.timers?.delete(cancel);
-      this.start(cell);
-    });
-    extras.timers = new Set([cancel]);
-  }
-
-  /** Ends an actor and, before it, its children. What is left in its mailbox becomes dead letters. */
-  end(cell: Cell, reason: EndReason, error?: string): void {
-    if (cell.status === 'ended') return;
-    const started = cell.status === 'running';
-    cell.status = 'ended';
-    if (started) this.#lastWords(cell, reason);
-    this.#clear(cell);
-    this.#table.remove(cell);
-    this.#actors--;
-    this.#unlink(cell);
-    if (cell.waiting > 0) {
-      while (cell.waiting > 0) {
-        const item = cell.take();
-        if (isMessage(item)) this.deadLetter(cell.ref, 'actor-ended', item);
-      }
-      this.#schedule();
-    }
-    const parent = cell.parent;
-    // It is told as the parent.
-    parent?.extras?.watching?.delete(cell.ref);
-    const watchers = cell.extras?.watchers;
-    const tellTop = parent === undefined ? this.#options.onTopEnded : undefined;
-    if (watchers === undefined && tellTop === undefined && parent?.behaviour.ended === undefined) return;
-    const ended: Ended = { ref: asRef(cell.ref), reason, ...(error !== undefined && { error }) };
-    if (parent?.behaviour.ended && parent.status !== 'ended') parent.enqueue(new EndedSignal(ended));
-    tellTop?.(ended);
-    if (watchers) for (const watcher of watchers) this.tellEnded(watcher, ended);
-  }
-
   /** Ends every actor of this thread. */
   endAll(): void {
-    for (const cell of this.cells()) if (cell.parent === undefined) this.end(cell, 'stopped');
+    for (const cell of this.cells()) if (cell.parent === undefined) end(cell, 'stopped');
     this.checkSettled();
-  }
-
-  #lastWords(cell: Cell, reason: EndReason): void {
-    try {
-      cell.behaviour.stopped?.(cell.state, reason, cell);
-    } catch (error) {
-      const { name } = cell.behaviour;
-      this.#options.observe({
-        type: 'actor-failed',
-        ref: asRef(cell.ref),
-        name,
-        error: describeError(error),
-        decision: 'stop',
-      });
-    }
-  }
-
-  /** Children, timers and watches do not outlive the actor's state. */
-  #clear(cell: Cell): void {
-    while (cell.firstChild) this.end(cell.firstChild, 'stopped');
-    const extras = cell.extras;
-    if (extras === undefined) return;
-    if (extras.timers) for (const cancel of extras.timers) cancel();
-    extras.timers = undefined;
-    if (extras.watching) for (const target of extras.watching) this.unwatch(asRef(target), cell.ref);
-    extras.watching = undefined;
-  }
-
-  #unlink(cell: Cell): void {
-    if (cell.previousSibling) cell.previousSibling.nextSibling = cell.nextSibling;
-    else if (cell.parent) cell.parent.firstChild = cell.nextSibling;
-    if (cell.nextSibling) cell.nextSibling.previousSibling = cell.previousSibling;
-    cell.nextSibling = undefined;
-    cell.previousSibling = undefined;
   }
 
   deadLetter(ref: number, reason: DeadLetterReason, message?: unknown): void {
     this.#deadLetters++;
-    this.#options.observe({ type: 'dead-letter', ref: asRef(ref), reason });
+    this.observe({ type: 'dead-letter', ref: asRef(ref), reason });
     if (message instanceof Asked) this.unanswered(message.replyTo, `${formatRef(ref)}: ${reason}`);
   }
 }

@@ -12,16 +12,15 @@ export type {
 export { backgroundClock, type Clock, realClock, VirtualClock } from './clock.js';
 export type { DeadLetterReason, SystemEvent } from './events.js';
 export type { HostStats } from './host.js';
-export { AskError, type AskErrorCode, type AskOptions } from './question.js';
-export { type AnyRef, formatRef, type Ref } from './ref.js';
-export type { Decision, Supervision } from './supervision.js';
 export {
   type ArgsOf,
-  createSystem,
   DEFAULT_THREAD_HEAP_MB,
   type MessageOf,
   type SpawnOnThreadOptions,
-  type System,
   type SystemOptions,
-} from './system.js';
+} from './options.js';
+export { AskError, type AskErrorCode, type AskOptions } from './question.js';
+export { type AnyRef, formatRef, type Ref } from './ref.js';
+export type { Decision, Supervision } from './supervision.js';
+export { createSystem, type System } from './system.js';
 export type { ActorSnapshot } from './worker.js';

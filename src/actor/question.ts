@@ -1,5 +1,7 @@
 /** A question: an address that waits for one answer. What `ask` puts in a message as `replyTo`. */
 import type { Clock } from './clock.js';
+import type { Host } from './host.js';
+import { asRef, type Ref } from './ref.js';
 import type { Addressee } from './table.js';
 
 export type AskErrorCode = 'ERR_ASK_TIMEOUT' | 'ERR_ASK_UNDELIVERED';
@@ -80,5 +82,48 @@ export class Question<Answer> implements Addressee {
     this.#cancelTimer();
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#settled();
+  }
+}
+
+/** The questions of a system that wait for an answer. */
+export class Questions {
+  readonly #host: Host;
+  readonly #clock: Clock;
+  readonly #send: (to: number, message: unknown, replyTo: number) => void;
+  readonly #waiting = new Set<Question<unknown>>();
+
+  /** @param send sends a message whose sender waits at `replyTo` */
+  constructor(host: Host, clock: Clock, send: (to: number, message: unknown, replyTo: number) => void) {
+    this.#host = host;
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  /** Puts a question. @param settled called once, when there is an answer or a reason why there is none */
+  put<Message, Answer>(
+    to: Ref<Message>,
+    message: (replyTo: Ref<Answer>) => Message,
+    options: AskOptions,
+    settled: (question: Question<Answer>) => void,
+  ): Question<Answer> {
+    const question = this.#host.enrol(
+      (ref) =>
+        new Question<Answer>(ref, to, this.#clock, options, () => {
+          this.#host.strike(question);
+          this.#waiting.delete(question);
+          settled(question);
+        }),
+    );
+    this.#waiting.add(question);
+    try {
+      this.#send(to, message(asRef(question.ref)), question.ref);
+    } catch (error) {
+      question.fail(error);
+    }
+    return question;
+  }
+
+  [Symbol.iterator](): Iterator<Question<unknown>> {
+    return this.#waiting.values();
   }
 }

@@ -8,62 +8,27 @@
  * const count = await system.ask(ref, (replyTo: Ref<number>) => ({ get: replyTo }));
  * await system.close();
  */
-import type { ResourceLimits } from 'node:worker_threads';
 import { MAX_HIGH_WATER } from '../lane/lane.js';
-import type { Behaviour, EndReason, SpawnOptions, StopMode } from './behaviour.js';
+import type { Behaviour, SpawnOptions, StopMode } from './behaviour.js';
 import { Asked } from './cell.js';
-import { type Clock, realClock, realRandom } from './clock.js';
+import { realClock, realRandom } from './clock.js';
 import { describeError, logToStandardError, type SystemEvent } from './events.js';
 import { Host, type HostStats } from './host.js';
-import { Inlet } from './inlet.js';
-import { AskError, type AskOptions, DEFAULT_ASK_TIMEOUT, Question } from './question.js';
-import { type AnyRef, asRef, firstAddress, formatRef, hostOf, type Ref } from './ref.js';
-import { type RemoteActor, RemoteActors } from './remote.js';
-import { type ActorSignal, isSignal, type SpawnSignal, SYSTEM_ADDRESS } from './signals.js';
-import { FailureCount, type Supervision } from './supervision.js';
-import { Thread } from './thread.js';
+import {
+  type ArgsOf,
+  DEFAULT_THREAD_HEAP_MB,
+  type MessageOf,
+  type SpawnOnThreadOptions,
+  type SystemOptions,
+} from './options.js';
+import { AskError, type AskOptions, DEFAULT_ASK_TIMEOUT, Questions } from './question.js';
+import { type AnyRef, asRef, formatRef, hostOf, type Ref } from './ref.js';
+import { RemoteActors } from './remote.js';
+import { type ActorSignal, isSignal, SYSTEM_ADDRESS } from './signals.js';
+import { Threads } from './threads.js';
 import type { ActorSnapshot } from './worker.js';
 
-export interface SystemOptions {
-  /** Worker threads, 0 to 255. Default: 0. */
-  readonly threads?: number;
-  /** Bytes under way to or from a thread above which its lane is saturated. Default: 128 KiB. */
-  readonly highWater?: number;
-  /** Limits of each thread; one that exceeds them dies and is replaced. Default: {@link DEFAULT_THREAD_HEAP_MB}. */
-  readonly resourceLimits?: ResourceLimits;
-  /** Default: the real one. Threads always have the real one. */
-  readonly clock?: Clock;
-  /** Numbers from 0 to below 1. Default: from the system's cryptographic source. */
-  readonly random?: () => number;
-  /** Told of failures, dead letters and lost threads. Default: all but dead letters go to standard error, a line each. */
-  readonly observe?: (event: SystemEvent) => void;
-  /**
-   * `turn`: actors run by themselves, soon. `manual`: those of the calling thread wait for `run()`, `askNow()`, `settle()`
-   * or something from a thread. Default: `turn`.
-   */
-  readonly schedule?: 'turn' | 'manual';
-}
-
-export interface SpawnOnThreadOptions<Args> extends SpawnOptions {
-  /** Which thread, 0 to `threads` − 1. Default: each in turn. */
-  readonly thread?: number;
-  /** Makes the args anew when the actor is started again after its thread died. Default: the same args. */
-  readonly restore?: () => Args;
-}
-
-/** The type of the messages a behaviour accepts. */
-export type MessageOf<B> = B extends Behaviour<infer Message, infer _State, infer _Args> ? Message : never;
-/** The type of the args a behaviour starts from. */
-export type ArgsOf<B> = B extends Behaviour<infer _Message, infer _State, infer Args> ? Args : never;
-
-/** How large the heap (its old generation) of a thread may grow by default, in MiB. */
-export const DEFAULT_THREAD_HEAP_MB = 4_096;
-
 const MAX_THREADS = 255;
-/** A thread that dies again within this time, in milliseconds, is replaced after a pause, each twice as long. */
-const CALM = 10_000;
-const LONGEST_PAUSE = 10_000;
-const CLOSE_TIMEOUT = 5_000;
 
 /**
  * Makes a system. Without threads it starts nothing and need not be closed. With threads it keeps the process alive
@@ -73,15 +38,11 @@ export const createSystem = (options: SystemOptions = {}): System => new System(
 
 export class System {
   readonly threads: number;
-  readonly #options: SystemOptions;
-  readonly #clock: Clock;
   readonly #observe: (event: SystemEvent) => void;
   readonly #host: Host;
-  readonly #workers: { thread: Thread; inlet: Inlet; deaths: number }[] = [];
-  /** Inlets of threads that died, with messages yet to be let in. */
-  readonly #leaving = new Set<Inlet>();
+  readonly #threads: Threads;
   readonly #remote: RemoteActors;
-  readonly #questions = new Set<Question<unknown>>();
+  readonly #questions: Questions;
   readonly #drainListeners = new Set<(thread: number) => void>();
   #nextThread = 0;
   #open = true;
@@ -94,9 +55,8 @@ export class System {
     const { highWater, observe = logToStandardError } = options;
     if (highWater !== undefined && !(Number.isInteger(highWater) && highWater > 0 && highWater <= MAX_HIGH_WATER))
       throw new RangeError(`highWater must be a whole number from 1 to ${MAX_HIGH_WATER}, not ${highWater}`);
-    this.#options = options;
     this.threads = threads;
-    this.#clock = options.clock ?? realClock;
+    const clock = options.clock ?? realClock;
     this.#observe = (event) => {
       try {
         observe(event);
@@ -104,26 +64,37 @@ export class System {
         process.emitWarning(`an observer threw: ${describeError(error)}`);
       }
     };
-    this.#remote = new RemoteActors(threads);
     this.#host = new Host({
       thread: 0,
       firstAddress: 2,
-      clock: this.#clock,
+      clock,
       random: options.random ?? realRandom,
       observe: this.#observe,
       sendAway: (ref, message) => this.#send(ref, message),
       signalAway: (ref, signal) => this.#signalAway(ref, signal),
       schedule: options.schedule ?? 'turn',
-      onRun: () => {
-        for (const inlet of this.#leaving) {
-          inlet.pump();
-          if (!inlet.waiting) this.#leaving.delete(inlet);
-        }
-        for (const { inlet } of this.#workers) inlet.pump();
-      },
-      waiting: () => this.#leaving.size > 0 || this.#workers.some(({ inlet }) => inlet.waiting),
+      onRun: () => this.#threads.pump(),
+      waiting: () => this.#threads.waiting,
     });
-    for (let index = 1; index <= threads; index++) this.#startThread(index, firstAddress(index) + 2, 0, 0);
+    this.#questions = new Questions(this.#host, clock, (to, message, replyTo) => this.#sendAsked(to, message, replyTo));
+    this.#remote = new RemoteActors({
+      threads,
+      host: this.#host,
+      clock,
+      observe: this.#observe,
+      sendSpawn: (ref, signal) => void this.#send(ref, signal, 'signal'),
+    });
+    this.#threads = new Threads({
+      count: threads,
+      highWater,
+      resourceLimits: options.resourceLimits ?? { maxOldGenerationSizeMb: DEFAULT_THREAD_HEAP_MB },
+      host: this.#host,
+      observe: this.#observe,
+      deliver: (address, message) => this.#deliver(address, message),
+      onDrain: (index) => this.#tellDrained(index),
+      onUncloneable: (address, message) => this.#onUncloneable(address, message),
+      onLost: (index, error) => this.#onLost(index, error),
+    });
   }
 
   /** Starts an actor on the calling thread. @throws Error if the system was closed */
@@ -151,10 +122,9 @@ export class System {
     if (typeof supervision?.decide === 'function')
       throw new TypeError('a function can not be sent to a thread: give a decision, or supervise from an actor there');
     const index = thread ?? this.#nextThread++ % Math.max(1, this.threads);
-    const actor = this.#remote.add(index + 1, module, args, restore, supervision);
-    if (actor === undefined) throw new RangeError(`there is no thread ${index}: this system has ${this.threads}`);
-    this.#sendSpawn(actor, args);
-    return asRef(actor.ref);
+    const ref = this.#remote.spawn(index + 1, module, args, restore, supervision);
+    if (ref === undefined) throw new RangeError(`there is no thread ${index}: this system has ${this.threads}`);
+    return asRef(ref);
   }
 
   /**
@@ -171,7 +141,7 @@ export class System {
    * on their way to a thread, and the array is empty afterwards.
    */
   transfer(to: Ref<Uint8Array>, bytes: Uint8Array): boolean {
-    const lane = this.#workers[hostOf(to) - 1]?.thread.lane;
+    const lane = this.#threads.lane(hostOf(to));
     return lane?.transfer(to, bytes) || this.tell(to, bytes);
   }
 
@@ -187,7 +157,7 @@ export class System {
   ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       options.signal?.throwIfAborted();
-      this.#put(to, message, options, ({ outcome }) => {
+      this.#questions.put(to, message, options, ({ outcome }) => {
         if (outcome === undefined) return;
         if ('answer' in outcome) resolve(outcome.answer);
         else reject(outcome.error);
@@ -211,7 +181,7 @@ export class System {
     timeout: number = DEFAULT_ASK_TIMEOUT,
   ): Answer {
     if (this.#host.running) throw new Error('askNow can not be called from inside an actor');
-    const question = this.#put(to, message, { timeout }, () => undefined);
+    const question = this.#questions.put(to, message, { timeout }, () => undefined);
     const until = performance.now() + timeout;
     const index = hostOf(to);
     while (question.outcome === undefined) if (!this.#workNow(index, until)) break;
@@ -239,12 +209,12 @@ export class System {
 
   /** Sends what was told to actors on threads in this turn of the event loop now, instead of at its end. */
   flush(): void {
-    for (const { thread } of this.#workers) thread.lane.flush();
+    for (const { thread } of this.#threads) thread.lane.flush();
   }
 
   /** True while a thread (0 to `threads` − 1) is behind by more than the high-water mark: whoever feeds it should pause. */
   saturated(thread: number): boolean {
-    return this.#workers[thread]?.thread.lane.saturated ?? false;
+    return this.#threads.lane(thread + 1)?.saturated ?? false;
   }
 
   /** Calls back with a thread's number whenever it is no longer saturated. @returns what ends that */
@@ -272,7 +242,7 @@ export class System {
   /** As `settleNow`, for whom it does not matter much. @returns false if a thread has not caught up in time */
   catchUpNow(timeout: number): boolean {
     const until = performance.now() + timeout;
-    for (const { thread, inlet } of this.#workers) {
+    for (const { thread, inlet } of this.#threads) {
       if (!thread.lane.catchUpNow(until - performance.now())) return false;
       while (inlet.waiting && !this.#host.running) this.#host.runTurn();
     }
@@ -289,25 +259,25 @@ export class System {
       this.flush();
       await Promise.all([
         this.#host.settled(),
-        ...this.#workers.map(({ thread }) => thread.call((control) => control.drain())),
+        ...Array.from(this.#threads, ({ thread }) => thread.call((control) => control.drain())),
       ]);
       more = false;
       // What the threads sent before they answered is here by now.
-      for (const { thread } of this.#workers) while (thread.lane.receiveNow(0)) more = true;
-      more ||= this.#host.backlog > 0 || this.#workers.some(({ thread }) => thread.lane.inFlight > 0);
+      for (const { thread } of this.#threads) while (thread.lane.receiveNow(0)) more = true;
+      more ||= this.#host.backlog > 0 || [...this.#threads].some(({ thread }) => thread.lane.inFlight > 0);
     }
   }
 
   /** The counts of each host: the calling thread's first. Zeros for a thread that dies before it answers. */
   async stats(): Promise<readonly HostStats[]> {
     const none: HostStats = { actors: 0, processed: 0, deadLetters: 0 };
-    const threads = this.#workers.map(async ({ thread }) => (await thread.call((control) => control.stats())) ?? none);
-    return [this.#host.stats, ...(await Promise.all(threads))];
+    const threads = Array.from(this.#threads, ({ thread }) => thread.call((control) => control.stats()));
+    return [this.#host.stats, ...(await Promise.all(threads)).map((stats) => stats ?? none)];
   }
 
   /** The actors of one thread (0 to `threads` − 1): for people who look into a running system. */
   async snapshot(thread: number): Promise<readonly ActorSnapshot[]> {
-    return (await this.#workers[thread]?.thread.call((control) => control.snapshot())) ?? [];
+    return (await this.#threads.get(thread + 1)?.thread.call((control) => control.snapshot())) ?? [];
   }
 
   /**
@@ -326,7 +296,7 @@ export class System {
 
   async #close(): Promise<void> {
     this.#host.endAll();
-    await Promise.all(this.#workers.map(({ thread }) => thread.stop(CLOSE_TIMEOUT)));
+    await this.#threads.stop();
     for (const question of this.#questions) question.unanswered('the system was closed');
   }
 
@@ -340,7 +310,7 @@ export class System {
    */
   #workNow(index: number, until: number): boolean {
     const left = until - performance.now();
-    const worker = this.#workers[index - 1];
+    const worker = this.#threads.get(index);
     if (worker !== undefined && !(worker.inlet.waiting && left > 0)) {
       worker.thread.lane.flush();
       return worker.thread.lane.receiveNow(left);
@@ -348,59 +318,12 @@ export class System {
     return left > 0 && (!this.#host.runTurn() || worker !== undefined);
   }
 
-  #put<Message, Answer>(
-    to: Ref<Message>,
-    message: (replyTo: Ref<Answer>) => Message,
-    options: AskOptions,
-    settled: (question: Question<Answer>) => void,
-  ): Question<Answer> {
-    const question = this.#enrol<Answer>(to, options, settled);
-    const replyTo = question.ref;
-    try {
-      const asked = message(asRef(replyTo));
-      if (hostOf(to) === 0) this.#host.ask(to, asked, replyTo);
-      else if (!this.#workers[hostOf(to) - 1]?.thread.lane.send(-to, { kind: 'ask', message: asked, replyTo }))
-        this.#host.deadLetter(to, this.#open ? 'lane-full' : 'no-such-actor', new Asked(asked, replyTo));
-    } catch (error) {
-      question.fail(error);
-    }
-    return question;
-  }
+  // Between threads.
 
-  #enrol<Answer>(to: number, options: AskOptions, settled: (question: Question<Answer>) => void): Question<Answer> {
-    return this.#host.enrol((ref) => {
-      const question = new Question<Answer>(ref, to, this.#clock, options, () => {
-        this.#host.strike(question);
-        this.#questions.delete(question);
-        settled(question);
-      });
-      this.#questions.add(question);
-      return question;
-    });
-  }
-
-  // Threads.
-
-  #startThread(index: number, first: number, startIn: number, deaths: number): void {
-    const thread = new Thread({
-      index,
-      firstAddress: first,
-      startIn,
-      highWater: this.#options.highWater,
-      resourceLimits: this.#options.resourceLimits ?? { maxOldGenerationSizeMb: DEFAULT_THREAD_HEAP_MB },
-      onBatch: (batch) => inlet.take(batch),
-      onDrain: () => this.#tellDrained(index),
-      onUncloneable: (address, message) => this.#onUncloneable(address, message),
-      onLost: (lost, error) => this.#onLost(lost, error),
-    });
-    const inlet = new Inlet(
-      this.#host,
-      (address, message) => this.#deliver(address, message),
-      (weight) => thread.lane.acknowledge(weight),
-      // The calling thread always takes in what comes: threads hold back on their side, and so none waits for the other.
-      () => false,
-    );
-    this.#workers[index - 1] = { thread, inlet, deaths };
+  #sendAsked(to: number, message: unknown, replyTo: number): void {
+    if (hostOf(to) === 0) this.#host.ask(to, message, replyTo);
+    else if (!this.#threads.lane(hostOf(to))?.send(-to, { kind: 'ask', message, replyTo }))
+      this.#host.deadLetter(to, this.#open ? 'lane-full' : 'no-such-actor', new Asked(message, replyTo));
   }
 
   #deliver(address: number, message: unknown): void {
@@ -416,12 +339,8 @@ export class System {
     }
   }
 
-  #tellDrained(index: number): void {
-    for (const listener of this.#drainListeners) listener(index - 1);
-  }
-
   #send(address: number, message: unknown, signal?: 'signal'): boolean {
-    const lane = this.#workers[hostOf(address) - 1]?.thread.lane;
+    const lane = this.#threads.lane(hostOf(address));
     if (signal ? lane?.send(-address, message, true) : lane?.send(address, message)) return true;
     this.#host.deadLetter(address, lane && this.#open ? 'lane-full' : 'no-such-actor');
     return false;
@@ -436,65 +355,23 @@ export class System {
     this.#send(ref, signal, 'signal');
   }
 
-  #sendSpawn({ ref, module, supervision }: RemoteActor, args: unknown): void {
-    this.#send(ref, { kind: 'spawn', module, args, supervision } satisfies SpawnSignal, 'signal');
-  }
-
   #onUncloneable(address: number, message: unknown): void {
     const ref = Math.abs(address);
     this.#host.deadLetter(ref, 'not-cloneable');
     if (address > 0 || !isSignal(message)) return;
     if (message.kind === 'ask') this.#host.unanswered(message.replyTo, 'the message can not be cloned');
-    else if (message.kind === 'spawn') this.#giveUp(ref, message.module, 'its args can not be cloned');
+    else if (message.kind === 'spawn') this.#remote.giveUp(ref, message.module, 'its args can not be cloned');
   }
 
-  #giveUp(ref: number, name: string, error: string): void {
-    this.#remote.forget(ref);
-    this.#observe({ type: 'actor-given-up', ref: asRef(ref), name, error });
-    this.#tellWatchers((watched) => watched === ref, 'failed', error);
-  }
-
-  #tellWatchers(of: (watched: number) => boolean, reason: EndReason, error: string): void {
-    for (const [watched, watcher] of this.#remote.watches()) {
-      if (!of(watched)) continue;
-      this.#remote.unwatch(watched, watcher);
-      this.#host.tellEnded(watcher, { ref: asRef(watched), reason, error });
-    }
-  }
-
-  /** A thread died: whoever watched its actors is told, and what was spawned from here starts again on a new thread. */
-  #onLost(lost: Thread, error: string): void {
-    const index = lost.index;
-    const worker = this.#workers[index - 1];
-    const calm = performance.now() - lost.startedAt > CALM;
-    const deaths = calm ? 0 : (worker?.deaths ?? 0);
-    const startIn = deaths === 0 ? 0 : Math.min(LONGEST_PAUSE, 100 * 2 ** (deaths - 1));
-    this.#observe({ type: 'thread-lost', thread: index - 1, error, restartIn: startIn });
-    if (!this.#open) return;
-    if (worker?.inlet.waiting) this.#leaving.add(worker.inlet);
-    this.#startThread(index, lost.freeAddress, startIn, deaths + 1);
+  #onLost(index: number, error: string): void {
     for (const question of this.#questions)
       if (hostOf(question.to) === index) question.unanswered(`the thread of ${formatRef(question.to)} died`);
-    for (const [watched, watcher] of this.#remote.watches())
-      if (hostOf(watcher) === index) this.#host.unwatch(asRef(watched), watcher);
-    this.#tellWatchers((watched) => hostOf(watched) === index, 'thread-lost', error);
-    for (const actor of this.#remote.on(index)) this.#restart(actor, error);
+    this.#remote.onLost(index, error);
     // Whoever paused because the thread was behind waits for this.
     this.#tellDrained(index);
   }
 
-  #restart(actor: RemoteActor, error: string): void {
-    const policy: Supervision = actor.supervision ?? {};
-    const decision = policy.decide ?? 'restart';
-    actor.failures ??= new FailureCount();
-    if (decision === 'stop' || decision === 'escalate') this.#remote.forget(actor.ref);
-    else if (actor.failures.note(this.#clock.now(), policy) === undefined) this.#giveUp(actor.ref, actor.module, error);
-    else {
-      try {
-        this.#sendSpawn(actor, actor.restore ? actor.restore() : actor.args);
-      } catch (reason) {
-        this.#giveUp(actor.ref, actor.module, describeError(reason));
-      }
-    }
+  #tellDrained(index: number): void {
+    for (const listener of this.#drainListeners) listener(index - 1);
   }
 }

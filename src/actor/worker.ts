@@ -8,6 +8,7 @@ import { realClock, realRandom } from './clock.js';
 import { describeError, type SystemEvent } from './events.js';
 import { Host, type HostStats } from './host.js';
 import { Inlet } from './inlet.js';
+import { end, start } from './life.js';
 import { type AnyRef, asRef } from './ref.js';
 import { isSignal, SYSTEM_ADDRESS } from './signals.js';
 import type { Supervision } from './supervision.js';
@@ -87,7 +88,7 @@ export function runThread(task: ThreadTask): Promise<void> {
       const behaviour = modules.get(module);
       const cell = host.addCell(ref, behaviour ?? { ...unloaded, name: module }, args, supervision);
       if (behaviour) {
-        host.start(cell);
+        start(cell);
         return;
       }
       // Until the module is loaded the actor collects its mail.
@@ -97,12 +98,12 @@ export function runThread(task: ThreadTask): Promise<void> {
           (loaded) => {
             modules.set(module, loaded);
             cell.behaviour = loaded;
-            host.start(cell);
+            start(cell);
           },
           (reason: unknown) => {
             const error = describeError(reason);
             observe({ type: 'actor-failed', ref: asRef(ref), name: module, error, decision: 'stop' });
-            host.end(cell, 'failed', error);
+            end(cell, 'failed', error);
           },
         )
         .finally(() => {

@@ -14,9 +14,10 @@ import type {
   WebSocketConn,
 } from '../contract/index.js';
 import type { EndedMissionLimits } from './ended-missions.js';
+import type { Notice, RegistryEvents } from './events.js';
 import { IdentityStore } from './identity-store.js';
 import { threadStage } from './stage.js';
-import { type DeregistrationReason, type Notice, Supervisor } from './supervisor.js';
+import { type DeregistrationReason, Supervisor } from './supervisor.js';
 
 export interface RegistryOptions extends Partial<EndedMissionLimits> {
   /** Worker threads for the actors, 1 to 255. Default: one for each processor. */
@@ -44,7 +45,7 @@ export async function createRegistry(options: RegistryOptions = {}): Promise<Asy
  * await using registry = await createRegistry({ threads: 2 });
  * await registry.register(payload);
  */
-export class AsyncExecutorRegistry extends EventEmitter {
+export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
   /** What the server builds on. */
   readonly supervisor: Supervisor<string>;
   /** Whoever handed in an event that has put its thread behind. */
@@ -68,7 +69,7 @@ export class AsyncExecutorRegistry extends EventEmitter {
     });
     this.supervisor = new Supervisor(stage, {
       identities: new IdentityStore(),
-      emit: ([name, payload]) => this.emit(name, payload),
+      emit: ([name, ...payload]) => this.emit(name, ...payload),
       outside: queueMicrotask,
       notice,
       now: Date.now,
@@ -106,22 +107,22 @@ export class AsyncExecutorRegistry extends EventEmitter {
   }
 
   async assignMission(missionId: string, executorId: string): Promise<MissionRecord> {
-    this.supervisor.assign(missionId, executorId);
+    this.supervisor.missions.assign(missionId, executorId);
     const mission = await this.getMission(missionId);
     if (mission === undefined) throw new Error(`mission ${missionId} could not be created`);
     return mission;
   }
 
   async failMission(missionId: string, error: string): Promise<void> {
-    this.supervisor.fail(missionId, error);
+    this.supervisor.missions.fail(missionId, error);
   }
 
   async getMission(missionId: string): Promise<MissionRecord | undefined> {
-    return this.supervisor.look(missionId)?.later();
+    return this.supervisor.missions.look(missionId)?.later();
   }
 
   async transitionMission(missionId: string, targetState: 'paused' | 'running' | 'aborted'): Promise<boolean> {
-    return (await this.supervisor.transition(missionId, targetState).later()).ok;
+    return (await this.supervisor.missions.transition(missionId, targetState).later()).ok;
   }
 
   async list(): Promise<ExecutorSummary[]> {

@@ -29,7 +29,7 @@ export interface MissionEntry {
  * Executors and missions by id, and the pick among executors.
  *
  * Its executors are the live records, not copies. Of these, capabilities, `connected` and `currentMissions` change
- * through the methods here and nowhere else, for picks depend on them; `lastEventTs` is anyone's to set.
+ * through the methods here and nowhere else, for picks depend on them.
  */
 export class Directory {
   readonly #executors = new Map<string, ExecutorRegistration>();
@@ -109,6 +109,12 @@ export class Directory {
     executor.connected = connected;
     this.#picks.update(executorId);
     return true;
+  }
+
+  /** Notes when an executor was last heard; `lastEventTs` is RFC 3339. */
+  saw(executorId: string, lastEventTs: string): void {
+    const executor = this.#executors.get(executorId);
+    if (executor !== undefined) executor.lastEventTs = lastEventTs;
   }
 
   /**

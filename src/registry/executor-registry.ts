@@ -15,6 +15,7 @@ import type {
   WebSocketConn,
 } from '../contract/index.js';
 import type { EndedMissionLimits } from './ended-missions.js';
+import type { RegistryEvents } from './events.js';
 import { IdentityStore } from './identity-store.js';
 import { localStage, threadStage } from './stage.js';
 import { type DeregistrationReason, Supervisor, type SupervisorOptions } from './supervisor.js';
@@ -45,7 +46,7 @@ export interface ExecutorRegistryOptions extends Partial<EndedMissionLimits> {
  * registry.on('mission:state_change', ({ missionId, state }) => console.log(missionId, state));
  * const registered = registry.register(payload);
  */
-export class ExecutorRegistry extends EventEmitter {
+export class ExecutorRegistry extends EventEmitter<RegistryEvents> {
   readonly #threads: number;
   readonly #endedMissions: EndedMissionLimits;
   #identities = new IdentityStore();
@@ -108,8 +109,8 @@ export class ExecutorRegistry extends EventEmitter {
   /** Creates the record of a mission that an executor has taken, or marks it so. */
   assignMission(missionId: string, executorId: string): MissionRecord {
     return this.#act(this.#open(), (supervisor) => {
-      supervisor.assign(missionId, executorId);
-      const mission = supervisor.look(missionId);
+      supervisor.missions.assign(missionId, executorId);
+      const mission = supervisor.missions.look(missionId);
       if (mission === undefined) throw new Error(`mission ${missionId} could not be created`);
       return mission.now();
     });
@@ -117,17 +118,17 @@ export class ExecutorRegistry extends EventEmitter {
 
   /** Marks a live mission as failed. */
   failMission(missionId: string, error: string): void {
-    this.#actIfOpen((supervisor) => supervisor.fail(missionId, error));
+    this.#actIfOpen((supervisor) => supervisor.missions.fail(missionId, error));
   }
 
   /** A mission: the live record, or with `threads` a snapshot. */
   getMission(missionId: string): MissionRecord | undefined {
-    return this.#actIfOpen((supervisor) => supervisor.look(missionId)?.now());
+    return this.#actIfOpen((supervisor) => supervisor.missions.look(missionId)?.now());
   }
 
   /** Sets a live mission's state. @returns false if it is over, or there is none such */
   transitionMission(missionId: string, targetState: 'paused' | 'running' | 'aborted'): boolean {
-    return this.#actIfOpen((supervisor) => supervisor.transition(missionId, targetState).now().ok) ?? false;
+    return this.#actIfOpen((supervisor) => supervisor.missions.transition(missionId, targetState).now().ok) ?? false;
   }
 
   list(): ExecutorSummary[] {
@@ -185,7 +186,7 @@ export class ExecutorRegistry extends EventEmitter {
     if (this.#opened !== undefined) return this.#opened;
     const options: SupervisorOptions = {
       identities: this.#identities,
-      emit: ([name, payload]) => this.emit(name, payload),
+      emit: ([name, ...payload]) => this.emit(name, ...payload),
       outside: (act) => {
         // Outside a call (a timer, a thread's report) nobody else does it.
         if (this.#outside.push(act) === 1) queueMicrotask(() => this.#doOutside());

@@ -5,57 +5,33 @@
  * Nothing here waits. What only an actor can answer is returned as an {@link Inquiry}; whoever asked puts it, blocking
  * or not: that is the whole difference between the synchronous registry and the asynchronous one.
  */
-import type { Description, ExecutorMessage, ExecutorStart, ExecutorView } from '../../actors/executor.js';
+import type { ExecutorMessage, ExecutorView } from '../../actors/executor.js';
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
-import type { MissionView, OperatorTarget, Outcome, Refusal } from '../../actors/mission.js';
-import { type AnyRef, AskError, type AskOptions, type Behaviour, type Ref, type System } from '../actor/index.js';
+import { AskError, type Ref, type System } from '../actor/index.js';
 import {
   type EventEnvelope,
   type ExecutorRegisterResponse,
-  type ExecutorRegistration,
   type ExecutorSummary,
   isTerminal,
-  type MissionRecord,
   type MissionState,
-  type OperatorAction,
   parseRegisterPayload,
-  specVersion,
   type WebSocketConn,
 } from '../contract/index.js';
-import { Directory, type MissionEntry } from './directory.js';
+import { Directory } from './directory.js';
 import { type EndedMissionLimits, type EndedMissionsMessage, endedMissions } from './ended-missions.js';
+import type { Notice, RegistryEvent } from './events.js';
+import { descriptionOf, ExecutorActors, type Inquiry } from './executor-actors.js';
 import { close, handedInConnection, send } from './handed-in.js';
 import type { IdentityStore } from './identity-store.js';
+import { Missions } from './missions.js';
+import { Outbox } from './outbox.js';
 import type { Stage } from './stage.js';
-import { recordOf, statusText, summaryOf } from './views.js';
-
-/** A question to an actor, not yet put. Both ways of putting it fail with an `AskError` if there is no answer. */
-export interface Inquiry<Answer> {
-  /** Puts it and blocks until it is answered. */
-  now(): Answer;
-  later(): Promise<Answer>;
-}
+import { summaryOf } from './views.js';
 
 /** Milliseconds that an executor's actor has to say when it last heard an event. */
 const SUMMARY_TIMEOUT = 1_000;
 
 export type DeregistrationReason = 'graceful_shutdown' | 'operator_deleted' | 'timeout';
-
-/** The registry's events: name and payload. */
-export interface RegistryEvents {
-  'executor:registered': [{ executorId: string; name: string }];
-  'executor:deregistered': [{ executorId: string; reason: string }];
-  'mission:assigned': [{ missionId: string; executorId: string }];
-  'mission:state_change': [{ missionId: string; executorId: string; state: MissionState; prevState: MissionState }];
-  'mission:forgotten': [{ missionId: string; executorId: string }];
-}
-
-export type RegistryEvent = {
-  [Name in keyof RegistryEvents]: readonly [name: Name, payload: RegistryEvents[Name][0]];
-}[keyof RegistryEvents];
-
-/** What people may want to know and no program waits for: for the log. */
-export type Notice = Extract<Report, { type: 'late' | 'warning' | 'dropped' | 'lost' }>;
 
 export interface SupervisorOptions {
   readonly identities: IdentityStore;
@@ -76,42 +52,42 @@ export type Registered =
 
 type Issues = Extract<ReturnType<typeof parseRegisterPayload>, { ok: false }>['issues'];
 
-type SupervisorMessage = Report | { readonly type: 'watch'; readonly ref: AnyRef };
-
 export class Supervisor<Kept> {
   readonly directory = new Directory();
   readonly identities: IdentityStore;
   readonly system: System;
+  readonly missions: Missions<Kept>;
   readonly #stage: Stage<Kept>;
   readonly #options: SupervisorOptions;
-  readonly #refs = new Map<string, Ref<ExecutorMessage<Kept>>>();
-  readonly #executorOf = new Map<number, string>();
-  readonly #reports: Ref<SupervisorMessage>;
+  readonly #actors: ExecutorActors<Kept>;
+  readonly #outbox: Outbox<Kept>;
   /** Sees to it that ended missions are forgotten. */
   readonly #ended: Ref<EndedMissionsMessage>;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
-  /** By mission: what was decided about it here and no report has confirmed. Told again should the thread die. */
-  readonly #unconfirmed = new Map<string, { executorId: string; message: ExecutorMessage<Kept> }>();
-  /** Executors that left, with live missions: whether these are suspended, or fail. Told again should the thread die. */
-  readonly #departed = new Map<string, { resumable: boolean }>();
-  /** What a thread that is far behind did not take: in order, for when it has caught up. */
-  readonly #refused: { executorId: string; message: ExecutorMessage<Kept> }[] = [];
 
   constructor(stage: Stage<Kept>, options: SupervisorOptions) {
     this.#stage = stage;
     this.system = stage.system;
     this.#options = options;
     this.identities = options.identities;
-    this.#reports = this.system.spawn(this.#reporting(), undefined);
+    this.#actors = new ExecutorActors(stage, {
+      directory: this.directory,
+      connectionOf: (executorId) => this.#handedIn.get(executorId),
+      onReport: (report) => this.#onReport(report),
+      onRestart: (executorId) => this.#outbox.sendAgain(executorId),
+    });
+    this.#outbox = new Outbox(this.system, (executorId) => this.#actors.ref(executorId));
+    this.missions = new Missions(stage, {
+      directory: this.directory,
+      actors: this.#actors,
+      outbox: this.#outbox,
+      emit: (event) => this.#emit(event),
+      timestamp: () => this.#timestamp(),
+    });
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
-    this.system.onDrain(() => {
-      for (const { executorId, message } of this.#refused.splice(0)) this.#command(executorId, message);
-    });
   }
-
-  // Executors.
 
   register(request: unknown): Registered {
     const parsed = parseRegisterPayload(plain(request));
@@ -120,8 +96,8 @@ export class Supervisor<Kept> {
     const { executor_id: executorId, name } = payload;
     const token = this.identities.issue(executorId);
     const registration = this.directory.upsert(payload, token, this.#timestamp());
-    this.#departed.delete(executorId);
-    this.#command(executorId, { type: 'described', description: describe(registration) });
+    this.#outbox.returned(executorId);
+    this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
     return { ok: true, response, ...(warning !== undefined && { warning }) };
@@ -131,8 +107,9 @@ export class Supervisor<Kept> {
     const registration = this.directory.remove(executorId);
     if (registration === undefined) return false;
     const resumable = registration.capabilities.includes('resumable');
-    if (registration.currentMissions.size > 0) this.#departed.set(executorId, { resumable });
-    this.#command(executorId, { type: 'left', resumable });
+    const left = { type: 'left', resumable } as const;
+    if (registration.currentMissions.size > 0) this.#outbox.depart(executorId, left);
+    else this.#outbox.send(executorId, left);
     const connection = this.#handedIn.get(executorId);
     if (connection !== undefined) {
       this.system.tell(connection, { type: 'close', code: 1000, reason });
@@ -155,13 +132,13 @@ export class Supervisor<Kept> {
     const former = this.#handedIn.get(executorId);
     if (former !== undefined) {
       this.#handedIn.delete(executorId);
-      this.#command(executorId, { type: 'disconnected', connection: former });
+      this.#outbox.send(executorId, { type: 'disconnected', connection: former });
       this.system.stop(former);
     }
     if (next !== undefined) {
       const connection = this.system.spawn(handedInConnection, { wsConn: next, outside: this.#options.outside });
       this.#handedIn.set(executorId, connection);
-      this.#command(executorId, { type: 'connected', connection });
+      this.#outbox.send(executorId, { type: 'connected', connection });
     }
   }
 
@@ -169,17 +146,17 @@ export class Supervisor<Kept> {
   attach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, true, this.#timestamp());
     this.identities.seen(executorId, this.#options.now());
-    this.#command(executorId, { type: 'connected', connection });
+    this.#outbox.send(executorId, { type: 'connected', connection });
   }
 
   detach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, false, this.#timestamp());
-    this.#command(executorId, { type: 'disconnected', connection });
+    this.#outbox.send(executorId, { type: 'disconnected', connection });
   }
 
   /** Where an executor's events are to be sent. */
   executor(executorId: string): Ref<ExecutorMessage<Kept>> {
-    return this.#ref(executorId);
+    return this.#actors.ref(executorId);
   }
 
   /** Sends an event to an executor by the connection that a program handed in; undefined if there is none such. */
@@ -192,8 +169,8 @@ export class Supervisor<Kept> {
   push(executorId: string, event: EventEnvelope): Inquiry<boolean> | undefined {
     if (!this.directory.executors.has(executorId)) return undefined;
     const text = JSON.stringify(event);
-    return this.#inquire(
-      this.#ref(executorId),
+    return this.#actors.inquire(
+      executorId,
       (replyTo: Ref<boolean>) => ({ type: 'push', text, replyTo }),
       (pushed) => pushed,
     );
@@ -209,14 +186,14 @@ export class Supervisor<Kept> {
     // An event of an executor that nobody registered is nobody's.
     if (message === undefined || executorId === undefined || !this.directory.executors.has(executorId))
       return undefined;
-    this.system.tell(this.#ref(executorId), message);
+    this.system.tell(this.#actors.ref(executorId), message);
     const thread = this.threadOf(executorId);
     return this.system.saturated(thread) ? thread : undefined;
   }
 
   /** The thread an executor lives on, from 0; also 0 where there are no threads. */
   threadOf(executorId: string): number {
-    return this.system.threadOf(this.#ref(executorId)) ?? 0;
+    return this.system.threadOf(this.#actors.ref(executorId)) ?? 0;
   }
 
   /**
@@ -230,11 +207,11 @@ export class Supervisor<Kept> {
       const registration = this.directory.executors.get(executorId);
       return registration && summaryOf(registration);
     };
-    const { now, later } = this.#inquire(
-      this.#ref(executorId),
+    const { now, later } = this.#actors.inquire(
+      executorId,
       (replyTo: Ref<ExecutorView>) => ({ type: 'view', replyTo }),
       ({ lastEventTs }) => {
-        if (lastEventTs !== undefined) this.#saw(executorId, lastEventTs);
+        if (lastEventTs !== undefined) this.directory.saw(executorId, lastEventTs);
         return known();
       },
       { timeout: SUMMARY_TIMEOUT },
@@ -249,200 +226,9 @@ export class Supervisor<Kept> {
     };
   }
 
-  // Missions.
-
-  /** Creates a mission, unless there is one of that id. @returns false if there is */
-  create(missionId: string, executorId: string, state: 'queued' | 'assigned'): boolean {
-    const at = this.#timestamp();
-    const mission = { missionId, executorId, state, createdAt: at, updatedAt: at };
-    if (!this.directory.addMission(mission)) return false;
-    this.#command(executorId, { type: 'create', mission });
-    return true;
-  }
-
-  /** An executor took a mission: creates it if it is not there yet. One that is another's stays so. */
-  assign(missionId: string, executorId: string): void {
-    if (!this.create(missionId, executorId, 'assigned')) {
-      const mission = this.directory.missions.get(missionId);
-      if (mission?.executorId !== executorId) return;
-      // In any other state it has shown by itself that the executor has it.
-      if (mission.state === 'queued') this.#decide(missionId, executorId, { type: 'assigned', missionId });
-    }
-    this.#emit(['mission:assigned', { missionId, executorId }]);
-  }
-
-  fail(missionId: string, error: string): void {
-    const entry = this.directory.missions.get(missionId);
-    if (entry && !isTerminal(entry.state))
-      this.#decide(missionId, entry.executorId, { type: 'fail', missionId, error });
-  }
-
-  /** A mission as programs see it, or undefined if there is none such. */
-  look(missionId: string): Inquiry<MissionRecord> | undefined {
-    return this.#look(missionId, (view, entry) => (view ? this.#stage.record(view) : recordOf(entry)));
-  }
-
-  /** A mission as the JSON text of a `mission_status_response`: the texts of its events need not be parsed for that. */
-  missionStatus(missionId: string): Inquiry<string> | undefined {
-    return this.#look(missionId, (view, entry) =>
-      view ? statusText(view, this.#stage.texts(view)) : statusText(recordOf(entry), []),
-    );
-  }
-
-  transition(missionId: string, target: OperatorTarget): Inquiry<Outcome> {
-    return this.#request(missionId, 'mission_terminal', (replyTo) => ({
-      type: 'transition',
-      missionId,
-      target,
-      replyTo,
-    }));
-  }
-
-  operate(missionId: string, action: OperatorAction): Inquiry<Outcome> {
-    return this.#request(missionId, 'mission_terminal', (replyTo) => ({ type: 'operate', missionId, action, replyTo }));
-  }
-
-  respond(missionId: string, hitlId: string, response: string): Inquiry<Outcome> {
-    return this.#request(missionId, 'hitl_not_pending', (replyTo) => ({
-      type: 'respond',
-      missionId,
-      hitlId,
-      response,
-      replyTo,
-    }));
-  }
-
-  #look<Answer>(
-    missionId: string,
-    map: (view: MissionView<Kept> | undefined, entry: Readonly<MissionEntry>) => Answer,
-  ): Inquiry<Answer> | undefined {
-    const entry = this.directory.missions.get(missionId);
-    return (
-      entry &&
-      this.#inquire(
-        this.#ref(entry.executorId),
-        (replyTo: Ref<MissionView<Kept> | undefined>) => ({ type: 'look', missionId, replyTo }),
-        (view) => map(view, entry),
-      )
-    );
-  }
-
-  /** @param over the refusal where the mission was over when its actor was lost, so that none was started again */
-  #request(
-    missionId: string,
-    over: Refusal,
-    message: (replyTo: Ref<Outcome>) => ExecutorMessage<Kept>,
-  ): Inquiry<Outcome> {
-    const refused = { ok: false, error: 'mission_not_found' } as const;
-    const entry = this.directory.missions.get(missionId);
-    if (entry === undefined) return { now: () => refused, later: () => Promise.resolve(refused) };
-    return this.#inquire(this.#ref(entry.executorId), message, (outcome: Outcome) =>
-      !outcome.ok && outcome.error === 'mission_not_found' ? { ok: false, error: over } : outcome,
-    );
-  }
-
-  #inquire<Raw, Answer>(
-    to: Ref<ExecutorMessage<Kept>>,
-    message: (replyTo: Ref<Raw>) => ExecutorMessage<Kept>,
-    map: (raw: Raw) => Answer,
-    options: AskOptions = {},
-  ): Inquiry<Answer> {
-    return {
-      now: () => map(this.system.askNow(to, message, options.timeout)),
-      later: async () => map(await this.system.ask(to, message, options)),
-    };
-  }
-
-  /** Tells an executor's actor something that must not be lost, now or as soon as its thread takes it. */
-  #command(executorId: string, message: ExecutorMessage<Kept>): void {
-    if (this.#refused.length > 0 || !this.system.tell(this.#ref(executorId), message))
-      this.#refused.push({ executorId, message });
-  }
-
-  /** As `#command`, for what a report will confirm. */
-  #decide(missionId: string, executorId: string, message: ExecutorMessage<Kept>): void {
-    this.#unconfirmed.set(missionId, { executorId, message });
-    this.#command(executorId, message);
-  }
-
-  /** A report tells of a mission's state: what was decided before has come to pass, or is overtaken. */
-  #confirm(missionId: string, state: MissionState): void {
-    const decided = this.#unconfirmed.get(missionId);
-    if (decided !== undefined && (isTerminal(state) || decided.message.type === 'assigned'))
-      this.#unconfirmed.delete(missionId);
-  }
-
   /** The connections that programs handed in are closed with 1000. */
   closeConnections(): void {
     for (const { wsConn } of this.directory.executors.values()) if (wsConn) close(wsConn, 1000, 'shutdown');
-  }
-
-  // Actors.
-
-  /** The executor's actor, which is started when it is first needed. */
-  #ref(executorId: string): Ref<ExecutorMessage<Kept>> {
-    const known = this.#refs.get(executorId);
-    if (known !== undefined) return known;
-    const ref = this.#stage.spawn(
-      () => this.#start(executorId),
-      (lastEventTs) => this.#saw(executorId, lastEventTs),
-    );
-    this.#refs.set(executorId, ref);
-    this.#executorOf.set(ref, executorId);
-    this.system.tell(this.#reports, { type: 'watch', ref });
-    this.#tellConnection(executorId, ref);
-    return ref;
-  }
-
-  /** What an executor's actor starts from: all that the directory knows. */
-  #start(executorId: string): ExecutorStart {
-    const registration = this.directory.executors.get(executorId);
-    const missions = this.directory.liveMissions(executorId);
-    const description = registration ? describe(registration) : { lenient: false };
-    return { executorId, description, reports: this.#reports, missions };
-  }
-
-  #saw(executorId: string, lastEventTs: string): void {
-    const registration = this.directory.executors.get(executorId);
-    if (registration !== undefined) registration.lastEventTs = lastEventTs;
-  }
-
-  /** Tells an actor that was started again of the connection that its executor has. */
-  #tellConnection(executorId: string, ref: Ref<ExecutorMessage<Kept>>): void {
-    const connection = this.#handedIn.get(executorId);
-    if (connection !== undefined) this.system.tell(ref, { type: 'connected', connection });
-  }
-
-  /** The actor to which executors and missions report. */
-  #reporting(): Behaviour<SupervisorMessage, undefined> {
-    return {
-      name: 'supervisor',
-      mailbox: { limit: Number.POSITIVE_INFINITY, overflow: 'refuse' },
-      start: () => undefined,
-      receive: (_, message, context) => {
-        if (message.type === 'watch') context.watch(message.ref);
-        else this.#onReport(message);
-        return undefined;
-      },
-      ended: (_, { ref, reason }, context) => {
-        // A lost thread's actors start again under the same ref; one that was given up on is started when next needed.
-        const executorId = this.#executorOf.get(ref);
-        if (executorId === undefined) return undefined;
-        if (reason === 'thread-lost') {
-          context.watch(ref);
-          this.#tellConnection(executorId, this.#ref(executorId));
-          for (const decided of this.#unconfirmed.values())
-            if (decided.executorId === executorId) this.#command(executorId, decided.message);
-          const departed = this.#departed.get(executorId);
-          if (departed !== undefined) this.#command(executorId, { type: 'left', ...departed });
-        } else {
-          this.#executorOf.delete(ref);
-          this.#refs.delete(executorId);
-          this.#stage.ended(ref);
-        }
-        return undefined;
-      },
-    };
   }
 
   #onReport(report: Report): void {
@@ -472,7 +258,7 @@ export class Supervisor<Kept> {
   /** @returns the state before; undefined if the mission was over */
   #noteState(missionId: string, state: MissionState, at: string): MissionState | undefined {
     const before = this.directory.setState(missionId, state, at);
-    this.#confirm(missionId, state);
+    this.#outbox.confirm(missionId, state);
     if (before !== undefined && isTerminal(state)) this.system.tell(this.#ended, { type: 'ended', missionId });
     return before;
   }
@@ -481,7 +267,7 @@ export class Supervisor<Kept> {
     const executorId = this.directory.forgetMission(missionId)?.executorId;
     if (executorId === undefined) return;
     // An actor that was given up on has forgotten it already.
-    if (this.#refs.has(executorId)) this.#command(executorId, { type: 'forget', missionId });
+    if (this.#actors.has(executorId)) this.#outbox.send(executorId, { type: 'forget', missionId });
     this.#emit(['mission:forgotten', { missionId, executorId }]);
   }
 
@@ -493,10 +279,6 @@ export class Supervisor<Kept> {
     return new Date(this.#options.now()).toISOString();
   }
 }
-
-const describe = (registration: ExecutorRegistration): Description => ({
-  lenient: registration.specVersion !== specVersion,
-});
 
 function executorIdOf(envelope: unknown): string | undefined {
   try {

@@ -17,7 +17,8 @@ import {
   parseDispatchPayload,
   parseHitlResponse,
 } from '../contract/index.js';
-import type { Inquiry, Supervisor } from '../registry/supervisor.js';
+import type { Inquiry } from '../registry/executor-actors.js';
+import type { Supervisor } from '../registry/supervisor.js';
 import type { Dispatcher } from './dispatch.js';
 
 /** Bytes of a request's body. */
@@ -99,7 +100,7 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
   });
 
   app.get('/api/v1/missions/:id', async (c) => {
-    const status = await supervisor.missionStatus(c.req.param('id'))?.later();
+    const status = await supervisor.missions.status(c.req.param('id'))?.later();
     if (status === undefined) return refuse('mission_not_found', 'there is no such mission');
     return c.body(status, 200, { 'content-type': 'application/json' });
   });
@@ -108,11 +109,13 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
     const parsed = parseHitlResponse(await readJson(c));
     if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
     const { hitl_id: hitlId, response } = parsed.payload;
-    return accepted(c, supervisor.respond(c.req.param('id'), hitlId, response));
+    return accepted(c, supervisor.missions.respond(c.req.param('id'), hitlId, response));
   });
 
   for (const action of ['pause', 'resume', 'abort'] as const satisfies readonly OperatorAction[])
-    app.post(`/api/v1/missions/:id/${action}`, (c) => accepted(c, supervisor.operate(c.req.param('id'), action)));
+    app.post(`/api/v1/missions/:id/${action}`, (c) =>
+      accepted(c, supervisor.missions.operate(c.req.param('id'), action)),
+    );
 
   // A known path with another method.
   for (const path of new Set(app.routes.filter(({ method }) => method !== 'ALL').map((route) => route.path)))

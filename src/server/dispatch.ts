@@ -64,7 +64,7 @@ export class Dispatcher {
     const picked = this.#pick(payload);
     if ('status' in picked) return picked;
     // Before anything is sent, so that no early event is lost.
-    this.#supervisor.create(missionId, picked.executorId, 'queued');
+    this.#supervisor.missions.create(missionId, picked.executorId, 'queued');
     const answer = this.#forward(sessionId, payload, picked);
     this.#known.set(missionId, { fingerprint, answer });
     return answer;
@@ -128,7 +128,7 @@ export class Dispatcher {
       // One that is over by now may even be forgotten already: it is not to come back.
       const state = this.#supervisor.directory.missions.get(missionId)?.state;
       if (state === undefined || state === 'aborted') this.#tellAborted(missionId, executorId);
-      else this.#supervisor.assign(missionId, executorId);
+      else this.#supervisor.missions.assign(missionId, executorId);
       const body: DispatchResponse = {
         mission_id: missionId,
         executor_id: executorId,
@@ -156,7 +156,7 @@ export class Dispatcher {
   }
 
   #failed(missionId: string, code: ErrorCode, detail: string): DispatchAnswer {
-    this.#supervisor.fail(missionId, `${code}: ${detail}`);
+    this.#supervisor.missions.fail(missionId, `${code}: ${detail}`);
     return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
   }
 }

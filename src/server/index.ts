@@ -68,11 +68,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   const { supervisor } = registry;
   logEvents(log, registry);
   const upgrades = new Upgrades(supervisor, log);
-  registry.on('executor:deregistered', ({ executorId }: { executorId: string }) =>
-    upgrades.close(executorId, 1000, 'deregistered'),
-  );
+  registry.on('executor:deregistered', ({ executorId }) => upgrades.close(executorId, 1000, 'deregistered'));
   const dispatcher = new Dispatcher(supervisor, log);
-  registry.on('mission:forgotten', ({ missionId }: { missionId: string }) => dispatcher.forget(missionId));
+  registry.on('mission:forgotten', ({ missionId }) => dispatcher.forget(missionId));
   let ready = true;
   const isReady = (): boolean => ready;
   const app = createApp({ supervisor, dispatcher, log, isReady });

@@ -2,21 +2,13 @@
 import type { Logger } from 'pino';
 import { formatRef, type SystemEvent } from '../actor/index.js';
 import type { AsyncExecutorRegistry } from '../registry/async-registry.js';
-import type { Notice, RegistryEvent } from '../registry/supervisor.js';
-
-type PayloadOf<Name> = Extract<RegistryEvent, readonly [Name, unknown]>[1];
+import type { Notice } from '../registry/events.js';
 
 /** Executors and missions that come and go. */
 export function logEvents(log: Logger, registry: AsyncExecutorRegistry): void {
-  registry.on('executor:registered', (executor: PayloadOf<'executor:registered'>) =>
-    log.info(executor, 'an executor registered'),
-  );
-  registry.on('executor:deregistered', (executor: PayloadOf<'executor:deregistered'>) =>
-    log.info(executor, 'an executor was deregistered'),
-  );
-  registry.on('mission:assigned', (mission: PayloadOf<'mission:assigned'>) =>
-    log.info(mission, 'a mission was dispatched'),
-  );
+  registry.on('executor:registered', (executor) => log.info(executor, 'an executor registered'));
+  registry.on('executor:deregistered', (executor) => log.info(executor, 'an executor was deregistered'));
+  registry.on('mission:assigned', (mission) => log.info(mission, 'a mission was dispatched'));
 }
 
 /** What people may want to know. What a peer could flood comes here already sampled. */

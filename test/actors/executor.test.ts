@@ -4,8 +4,9 @@ import { test } from 'node:test';
 import executorOnThread, { type ExecutorView, executorActor } from '../../actors/executor.js';
 import type { Report } from '../../actors/messages.js';
 import type { MissionView } from '../../actors/mission.js';
-import { type Behaviour, createSystem, type Ref, VirtualClock } from '../../src/actor/index.js';
+import { createSystem, type Ref, VirtualClock } from '../../src/actor/index.js';
 import type { EventEnvelope } from '../../src/contract/index.js';
+import { collector } from './collector.js';
 import { at, executorId, pushed, Rig, strangerId } from './rig.js';
 
 const text = (envelope: unknown) => ({ type: 'frame', text: JSON.stringify(envelope) }) as const;
@@ -182,16 +183,8 @@ test('a mission that is given up on is reported lost, and there is none such fro
       free: () => undefined,
     }),
   );
-  const collect: Behaviour<Report, Report[], undefined> = {
-    name: 'collector',
-    start: () => reports,
-    receive(_, report) {
-      reports.push(report);
-      return reports;
-    },
-  };
   const description = { lenient: false };
-  const start = { executorId, description, reports: system.spawn(collect, undefined), missions: [] };
+  const start = { executorId, description, reports: system.spawn(collector<Report>(), reports), missions: [] };
   const ref = system.spawn(broken, start);
   const create = () => {
     const mission = { missionId: 'm', executorId, state: 'queued', createdAt: at(0), updatedAt: at(0) } as const;

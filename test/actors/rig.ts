@@ -3,8 +3,9 @@ import type { Description, ExecutorMessage } from '../../actors/executor.js';
 import { localExecutor } from '../../actors/executor.js';
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
 import type { MissionRequest, MissionView, Outcome } from '../../actors/mission.js';
-import { type Behaviour, createSystem, type Ref, type SystemEvent, VirtualClock } from '../../src/actor/index.js';
+import { createSystem, type Ref, type SystemEvent, VirtualClock } from '../../src/actor/index.js';
 import type { EventEnvelope, MissionState } from '../../src/contract/index.js';
+import { collector } from './collector.js';
 
 export const executorId = '11111111-1111-4111-8111-111111111111';
 export const strangerId = '22222222-2222-4222-8222-222222222222';
@@ -15,15 +16,6 @@ export const start = Date.parse('2026-03-01T00:00:00.000Z');
 export const at = (seconds: number): string => new Date(start + seconds * 1000).toISOString();
 
 type Asked = Extract<MissionRequest<EventEnvelope>, { replyTo: Ref<Outcome> }>;
-
-const collector = <Message>(): Behaviour<Message, Message[], Message[]> => ({
-  name: 'collector',
-  start: (list) => list,
-  receive(list, message) {
-    list.push(message);
-    return list;
-  },
-});
 
 export class Rig {
   readonly clock = new VirtualClock(start);

@@ -128,15 +128,15 @@ test('what was decided about missions outlives the thread that did not hear of i
     ['suspended', 2],
     ['left', 3],
   ] as const)
-    supervisor.create(mission, idOf(executor), 'queued');
+    supervisor.missions.create(mission, idOf(executor), 'queued');
   await supervisor.system.settle();
 
   // The thread is blocked, and then dies with all that was decided meanwhile unread.
   const wake = new Int32Array(new SharedArrayBuffer(4));
   supervisor.system.tell(supervisor.system.spawnOnThread<typeof blocking>(blockingModule, wake), 'block and die');
   supervisor.system.flush();
-  supervisor.fail('to fail', 'executor_unreachable');
-  supervisor.assign('taken', idOf(1));
+  supervisor.missions.fail('to fail', 'executor_unreachable');
+  supervisor.missions.assign('taken', idOf(1));
   await registry.deregister(idOf(2));
   await registry.deregister(idOf(3));
   supervisor.system.flush();
@@ -206,7 +206,7 @@ test('what the directory knows outlives a thread, and the other thread does not 
   const mission = await registry.getMission(`over ${doomed}`);
   assert.deepEqual([mission?.state, mission?.recentEvents], ['done', []]);
   assert.equal(await registry.transitionMission(`over ${doomed}`, 'paused'), false);
-  assert.deepEqual(await registry.supervisor.operate(`over ${doomed}`, 'abort').later(), {
+  assert.deepEqual(await registry.supervisor.missions.operate(`over ${doomed}`, 'abort').later(), {
     ok: false,
     error: 'mission_terminal',
   });

@@ -5,9 +5,10 @@ import { type TestContext, test } from 'node:test';
 import { VirtualClock } from '../../src/actor/index.js';
 import { createRegistry, ExecutorRegistry } from '../../src/index.js';
 import type { EndedMissionLimits } from '../../src/registry/ended-missions.js';
+import type { RegistryEvent } from '../../src/registry/events.js';
 import { IdentityStore } from '../../src/registry/identity-store.js';
 import { localStage } from '../../src/registry/stage.js';
-import { type RegistryEvent, Supervisor } from '../../src/registry/supervisor.js';
+import { Supervisor } from '../../src/registry/supervisor.js';
 import { completed, idOf, payloadOf, progress, useIdentityFile } from './peers.js';
 
 useIdentityFile();
@@ -37,7 +38,7 @@ function stand(t: TestContext, limits: Partial<EndedMissionLimits> = {}) {
   });
   supervisor.register(payloadOf(1));
   const begin = (...missionIds: string[]) => {
-    for (const missionId of missionIds) supervisor.assign(missionId, idOf(1));
+    for (const missionId of missionIds) supervisor.missions.assign(missionId, idOf(1));
   };
   const end = (...missionIds: string[]) => {
     for (const missionId of missionIds) supervisor.handleEvent(completed(1, missionId));
@@ -66,10 +67,10 @@ test('an ended mission is forgotten when its time is over, and not before', (t) 
   end('late');
   pass(hour - minute - 1);
   assert.deepEqual(known(), ['early', 'late', 'live']);
-  assert.equal(supervisor.look('early')?.now().state, 'done');
+  assert.equal(supervisor.missions.look('early')?.now().state, 'done');
   pass(1);
   assert.deepEqual(known(), ['late', 'live']);
-  assert.equal(supervisor.look('early'), undefined);
+  assert.equal(supervisor.missions.look('early'), undefined);
   pass(minute);
   assert.deepEqual(known(), ['live']);
   assert.deepEqual(forgotten(), ['early', 'late']);
@@ -126,14 +127,14 @@ test('a forgotten mission is as if it had never been: its id can be another miss
   supervisor.handleEvent(progress(1, 'm', 1));
   end('m');
   pass(1_000);
-  assert.deepEqual(supervisor.operate('m', 'abort').now(), { ok: false, error: 'mission_not_found' });
+  assert.deepEqual(supervisor.missions.operate('m', 'abort').now(), { ok: false, error: 'mission_not_found' });
   end('m');
   assert.deepEqual(known(), []);
   begin('m');
-  const mission = supervisor.look('m')?.now();
+  const mission = supervisor.missions.look('m')?.now();
   assert.deepEqual([mission?.state, mission?.recentEvents], ['assigned', []]);
   supervisor.handleEvent(progress(1, 'm', 2));
-  assert.equal(supervisor.look('m')?.now().recentEvents.length, 1);
+  assert.equal(supervisor.missions.look('m')?.now().recentEvents.length, 1);
 });
 
 test('without limits, every ended mission stays', (t) => {

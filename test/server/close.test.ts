@@ -82,7 +82,7 @@ test('what an executor sent before the server closed is taken in', async (t) => 
   const peer = await executor(t, server);
   for (let n = 0; n < 500; n++) await server.registry.assignMission(`m${n}`, peer.executorId);
   const ended = new Set<string>();
-  server.registry.on('mission:state_change', ({ missionId, state }: { missionId: string; state: string }) => {
+  server.registry.on('mission:state_change', ({ missionId, state }) => {
     if (state === 'done') ended.add(missionId);
   });
   for (let n = 0; n < 500; n++) peer.event('mission.completed', `m${n}`, { state: 'done' });
@@ -97,7 +97,7 @@ test('what an executor sends before it answers the close is taken in, too', asyn
   const token = await register(server, executorId);
   await server.registry.assignMission('m', executorId);
   const states: string[] = [];
-  server.registry.on('mission:state_change', ({ state }: { state: string }) => states.push(state));
+  server.registry.on('mission:state_change', ({ state }) => states.push(state));
   const raw = new Raw(t, server);
   raw.write(upgrade(`/ws/executors/${executorId}?token=${token}`));
   await raw.match(/^HTTP\/1\.1 101 /);

@@ -164,7 +164,7 @@ for (const [what, leave] of [
 
 test('a mission that is aborted while its executor is asked to take it: the executor is told once it has it', async (t) => {
   const assigned: string[] = [];
-  server.registry.on('mission:assigned', ({ missionId }: { missionId: string }) => assigned.push(missionId));
+  server.registry.on('mission:assigned', ({ missionId }) => assigned.push(missionId));
   const held: ServerResponse[] = [];
   const { peer } = await worker(t, (response) => void held.push(response));
   const payload = payloadFor(peer.executorId);

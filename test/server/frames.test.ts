@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { ExecutorMessage } from '../../actors/executor.js';
-import { type Behaviour, createSystem } from '../../src/actor/index.js';
+import { createSystem } from '../../src/actor/index.js';
 import connection, { type ConnectionInput } from '../../src/server/connection.js';
 import type { SocketMessage } from '../../src/server/socket.js';
+import { collector } from '../actors/collector.js';
 
 /** A frame as a client sends it (RFC 6455, section 5.2). */
 function clientFrame(opcode: number, isLast: boolean, payload: Uint8Array, key: Uint8Array): Buffer {
@@ -59,15 +60,6 @@ const conversations = fc.array(
   ),
   { maxLength: 30 },
 );
-
-const collector = <Message>(): Behaviour<Message, Message[], Message[]> => ({
-  name: 'collector',
-  start: (list) => list,
-  receive(list, message) {
-    list.push(message);
-    return list;
-  },
-});
 
 /** A connection in this thread, and what it makes of the bytes it is given. */
 function stand() {

@@ -277,7 +277,7 @@ for (const [who, reason] of [
     const missionId = `left ${reason}`;
     await server.registry.assignMission(missionId, peer.executorId);
     const reasons: unknown[] = [];
-    server.registry.on('executor:deregistered', (event: unknown) => reasons.push(event));
+    server.registry.on('executor:deregistered', (event) => reasons.push(event));
     const headers = reason === 'graceful_shutdown' ? { authorization: `Bearer ${peer.token}` } : {};
     const answer = await send(`${api}/executors/${peer.executorId}`, { method: 'DELETE', headers });
     assert.deepEqual([answer.status, answer.body], [204, undefined]);

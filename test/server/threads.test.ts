@@ -21,9 +21,7 @@ test('a thread that runs out of memory: the other serves on, its own executors g
   await inState(server, 'done', 'done');
 
   const states: string[] = [];
-  registry.on('mission:state_change', ({ missionId, state }: { missionId: string; state: string }) =>
-    states.push(`${missionId} ${state}`),
-  );
+  registry.on('mission:state_change', ({ missionId, state }) => states.push(`${missionId} ${state}`));
   const ref: Ref<'eat'> = registry.supervisor.system.spawnOnThread<typeof hungry>(
     new URL('hungry-actor.ts', import.meta.url),
     undefined,

@@ -406,7 +406,7 @@ test('an executor that never reads is cut off when too much waits for it', async
       async () => !(await isConnected(executorId)) || (await mission(server, missionId)).state === 'hitl-required',
     );
     assert.ok(state);
-    await registry.supervisor.respond(missionId, 'h', response).later();
+    await registry.supervisor.missions.respond(missionId, 'h', response).later();
   }
   await until(async () => !(await isConnected(executorId)));
 });

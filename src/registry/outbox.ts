@@ -1,0 +1,64 @@
+/**
+ * The outbox: what executors' actors are told and must not miss. What a thread that is far behind does not take waits
+ * here; what would be lost should a thread die is kept here, to be told again.
+ */
+import type { ExecutorMessage } from '../../actors/executor.js';
+import type { Ref, System } from '../actor/index.js';
+import { isTerminal, type MissionState } from '../contract/index.js';
+
+export class Outbox<Kept> {
+  readonly #system: System;
+  readonly #actorOf: (executorId: string) => Ref<ExecutorMessage<Kept>>;
+  /** What a thread that is far behind did not take: in order, for when it has caught up. */
+  readonly #refused: { executorId: string; message: ExecutorMessage<Kept> }[] = [];
+  /** By mission: what was decided about it here and no report has confirmed. */
+  readonly #decided = new Map<string, { executorId: string; message: ExecutorMessage<Kept> }>();
+  /** By executor that left with live missions: what tells its actor. */
+  readonly #departed = new Map<string, ExecutorMessage<Kept>>();
+
+  constructor(system: System, actorOf: (executorId: string) => Ref<ExecutorMessage<Kept>>) {
+    this.#system = system;
+    this.#actorOf = actorOf;
+    system.onDrain(() => {
+      for (const { executorId, message } of this.#refused.splice(0)) this.send(executorId, message);
+    });
+  }
+
+  /** Tells an executor's actor, now or as soon as its thread takes it. */
+  send(executorId: string, message: ExecutorMessage<Kept>): void {
+    if (this.#refused.length > 0 || !this.#system.tell(this.#actorOf(executorId), message))
+      this.#refused.push({ executorId, message });
+  }
+
+  /** As `send`, for what a report will confirm. */
+  decide(missionId: string, executorId: string, message: ExecutorMessage<Kept>): void {
+    this.#decided.set(missionId, { executorId, message });
+    this.send(executorId, message);
+  }
+
+  /** A report tells of a mission's state: what was decided before has come to pass, or is overtaken. */
+  confirm(missionId: string, state: MissionState): void {
+    const decided = this.#decided.get(missionId);
+    if (decided !== undefined && (isTerminal(state) || decided.message.type === 'assigned'))
+      this.#decided.delete(missionId);
+  }
+
+  /** As `send`, for an executor that leaves live missions behind: it holds until the executor is back. */
+  depart(executorId: string, message: ExecutorMessage<Kept>): void {
+    this.#departed.set(executorId, message);
+    this.send(executorId, message);
+  }
+
+  /** An executor is back: what its departure meant for its missions no longer holds. */
+  returned(executorId: string): void {
+    this.#departed.delete(executorId);
+  }
+
+  /** An executor's actor has started again, its thread having died: tells it what may have been lost. */
+  sendAgain(executorId: string): void {
+    for (const decided of this.#decided.values())
+      if (decided.executorId === executorId) this.send(executorId, decided.message);
+    const departed = this.#departed.get(executorId);
+    if (departed !== undefined) this.send(executorId, departed);
+  }
+}
