@@ -26,7 +26,9 @@ export async function serve({ host, port, threads, logLevel }: ServeSettings): P
     await server.close();
     throw cannotListen(error, host, port);
   }
-  log.info({ url: server.url, threads }, `listening on ${server.url}`);
+  // However little else is to be logged: nobody else knows the port, if it was to be any.
+  const announcing = logLevel === 'silent' ? log : log.child({}, { level: 'info' });
+  announcing.info({ url: server.url, threads }, `listening on ${server.url}`);
 
   if (!stop.aborted) await once(stop, 'abort');
   log.info({ signal: stop.reason }, 'stopping');

@@ -12,6 +12,7 @@ import {
   errorStatus,
 } from '../contract/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
+import { Sampler } from './sampler.js';
 
 /** An executor's answer is read no further than this, in bytes. */
 const MAX_ANSWER = 64 * 1024;
@@ -30,6 +31,7 @@ interface Known {
 export class Dispatcher {
   readonly #supervisor: Supervisor<string>;
   readonly #log: Logger;
+  readonly #sampler = new Sampler();
   readonly #timeout: number;
   /** By mission id: a repeated dispatch is answered as the first was, be it still under way. */
   readonly #known = new Map<string, Known>();
@@ -43,7 +45,7 @@ export class Dispatcher {
 
   async dispatch(sessionId: string, payload: DispatchPayload): Promise<DispatchAnswer> {
     const answer = await this.#answer(sessionId, payload);
-    if (answer.status !== 202)
+    if (answer.status !== 202 && this.#sampler.admits(answer.body.error))
       this.#log.warn({ missionId: payload.mission_id, ...answer.body }, 'a dispatch was refused');
     return answer;
   }

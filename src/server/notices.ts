@@ -3,12 +3,17 @@ import type { Logger } from 'pino';
 import { formatRef, type SystemEvent } from '../actor/index.js';
 import type { AsyncExecutorRegistry } from '../registry/async-registry.js';
 import type { Notice } from '../registry/events.js';
+import { Sampler } from './sampler.js';
 
 /** Executors and missions that come and go. */
 export function logEvents(log: Logger, registry: AsyncExecutorRegistry): void {
-  registry.on('executor:registered', (executor) => log.info(executor, 'an executor registered'));
-  registry.on('executor:deregistered', (executor) => log.info(executor, 'an executor was deregistered'));
-  registry.on('mission:assigned', (mission) => log.info(mission, 'a mission was dispatched'));
+  const sampler = new Sampler();
+  const info = (fields: object, message: string): void => {
+    if (sampler.admits(message)) log.info(fields, message);
+  };
+  registry.on('executor:registered', (executor) => info(executor, 'an executor registered'));
+  registry.on('executor:deregistered', (executor) => info(executor, 'an executor was deregistered'));
+  registry.on('mission:assigned', (mission) => info(mission, 'a mission was dispatched'));
 }
 
 /** What people may want to know. What a peer could flood comes here already sampled. */

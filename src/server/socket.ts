@@ -86,10 +86,16 @@ export class Feeds {
       if (chunk.length < SMALL_CHUNK && this.#smallChunks++ === 0) setImmediate(this.#endTurn);
       // A stream with a gap is worth nothing: a chunk that is refused ends it.
       if (!this.#system.transfer(connection, chunk)) socket.destroy();
-      if (this.#system.saturated(thread)) for (const each of sockets) each.pause();
+      if (this.#system.saturated(thread) && !this.#waitFor(thread, sockets.size))
+        for (const each of sockets) each.pause();
     });
     socket.once('close', () => sockets.delete(socket));
     if (this.#system.saturated(thread)) socket.pause();
+  }
+
+  /** Pausing hundreds of sockets, and resuming them, takes longer than a thread takes to catch up. */
+  #waitFor(thread: number, sockets: number): boolean {
+    return sockets >= MANY_SMALL && this.#system.drainNow(thread, MODERATION);
   }
 
   #endTurn = (): void => {

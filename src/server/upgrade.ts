@@ -8,6 +8,7 @@ import type { Supervisor } from '../registry/supervisor.js';
 import type connectionBehaviour from './connection.js';
 import { type ConnectionInput, type ConnectionStart, connectionModule } from './connection.js';
 import { refuse } from './raw-error.js';
+import { Sampler } from './sampler.js';
 import { Feeds, socketActor } from './socket.js';
 
 const PATH = /^\/ws\/executors\/([^/]+)$/;
@@ -26,6 +27,7 @@ const VERSIONS = ['13', '8'];
 export class Upgrades {
   readonly #supervisor: Supervisor<string>;
   readonly #log: Logger;
+  readonly #sampler = new Sampler();
   readonly #feeds: Feeds;
   readonly #current = new Map<string, Ref<ConnectionInput>>();
   readonly #open = new Map<Ref<ConnectionInput>, Duplex>();
@@ -84,12 +86,13 @@ export class Upgrades {
     if (former !== undefined) supervisor.system.tell(former, REPLACED);
     const connection = this.#join(supervisor.threadOf(executorId), { executor }, request, socket, head);
     this.#current.set(executorId, connection);
-    this.#log.info({ executorId, replaces: former !== undefined }, 'an executor connected');
+    if (this.#sampler.admits('connected'))
+      this.#log.info({ executorId, replaces: former !== undefined }, 'an executor connected');
     supervisor.attach(executorId, connection);
     const onEnd = (): void => {
       if (this.#current.get(executorId) !== connection) return;
       this.#current.delete(executorId);
-      this.#log.info({ executorId }, 'an executor disconnected');
+      if (this.#sampler.admits('disconnected')) this.#log.info({ executorId }, 'an executor disconnected');
       supervisor.detach(executorId, connection);
     };
     // Once it is over for one side: the other may keep a socket half open for as long as it is let.

@@ -17,6 +17,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
+test('it says where it listens however little else is logged', async () => {
+  const server = callboard(['serve', '--port', '0', '--threads', '1', '--log-level', 'fatal']);
+  const [line] = await server.stdoutMatch(/^.*listening on (http:.*)"}\n/m);
+  server.kill('SIGTERM');
+  const { code, stdout } = await server.ended;
+  assert.deepEqual({ code, stdout }, { code: 0, stdout: line });
+});
+
 test('one Ctrl-C that arrives twice, as under npm, still stops it with exit code 0', async () => {
   const { server } = await served();
   server.kill('SIGINT');
