@@ -24,7 +24,9 @@ function axis(values: readonly number[], scale: (value: number) => number, logar
 /** From 0, or from a little below the lowest value if `fromZero` is false. Values may be any, but not negative. */
 export function linearAxis(values: readonly number[], fromZero: boolean): Axis {
   const lowest = fromZero ? 0 : Math.min(...values);
-  const range = Math.max(...values) - lowest || Math.abs(lowest) || 1;
+  const highest = Math.max(...values);
+  // Values that the digits of a tick can't tell apart are one.
+  const range = highest - lowest > Math.abs(highest) * 1e-9 ? highest - lowest : Math.abs(lowest) || 1;
   const magnitude = 10 ** Math.floor(Math.log10(range / mostSteps));
   const step = [1, 2, 5, 10].map((factor) => factor * magnitude).find((size) => range / size <= mostSteps) ?? range;
   const first = Math.floor(lowest / step);
