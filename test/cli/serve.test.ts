@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { callboard, served } from './callboard.js';
+import { callboard, Running, served } from './callboard.js';
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`it answers where it says it listens, and on ${signal} stops with exit code 0`, async () => {
@@ -30,6 +30,26 @@ test('one Ctrl-C that arrives twice, as under npm, still stops it with exit code
   server.kill('SIGINT');
   server.kill('SIGINT');
   assert.equal((await server.ended).code, 0);
+});
+
+test('a process that is still there ten seconds after it was told to stop ends with exit code 1, and says so', async () => {
+  // From the signal on, its ten seconds are a hundred milliseconds, and something keeps it alive for longer than those.
+  const preload = `
+    const { isMainThread } = await import('node:worker_threads');
+    if (isMainThread) process.once('SIGTERM', () => {
+      const { setTimeout } = globalThis;
+      globalThis.setTimeout = (then, ms, ...args) => setTimeout(then, ms === 10_000 ? 100 : ms, ...args);
+      setTimeout(() => console.log('nobody ended it'), 5_000);
+    });`;
+  const imported = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`];
+  const server = new Running([...imported, 'src/cli/main.ts', 'serve', '--port', '0', '--threads', '1']);
+  await server.stdoutMatch(/listening on/);
+  const asked = performance.now();
+  server.kill('SIGTERM');
+  const { code, stdout } = await server.ended;
+  assert.equal(code, 1);
+  assert.match(stdout, /"msg":"not stopped after 10000 ms, giving up"}\n$/);
+  assert.ok(performance.now() - asked >= 100, 'it did not wait');
 });
 
 test('a taken port is one clear line and exit code 1', async () => {

@@ -108,6 +108,23 @@ test('what an executor sends before it answers the close is taken in, too', asyn
   assert.deepEqual(states, ['done']);
 });
 
+test('what a program handed in before the server closed is taken in, however much that is', async (t) => {
+  const server = await serve(t);
+  const { registry } = server;
+  await register(server, executorId);
+  await registry.assignMission('m', executorId);
+  const states: string[] = [];
+  registry.on('mission:state_change', ({ state }) => states.push(state));
+  const event = { executor_id: executorId, mission_id: 'm', ts: new Date().toISOString() };
+  const handedIn = Array.from({ length: 5_000 }, (_, iteration) =>
+    registry.handleEvent({ ...event, event: 'mission.progress', data: { iteration } }),
+  );
+  handedIn.push(registry.handleEvent({ ...event, event: 'mission.completed', data: { state: 'done' } }));
+  await server.close();
+  assert.deepEqual(states, ['done']);
+  await Promise.all(handedIn);
+});
+
 test('a peer that neither reads nor answers does not keep the server from closing', async (t) => {
   const server = await serve(t);
   const token = await register(server, executorId);

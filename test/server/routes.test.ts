@@ -1,8 +1,9 @@
 /** The REST interface: every route, and every error that needs no dispatch. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, Server } from 'node:http';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
@@ -193,6 +194,19 @@ test('what is no HTTP, or has headers too large, gets an error of the contract t
   const host = new Raw(t, server);
   host.write('GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n');
   assert.match(await host.match(/}$/), /^HTTP\/1\.1 400 [\s\S]*"error":"invalid_payload"/);
+});
+
+test('a request has thirty seconds to arrive, and its headers ten', async (t) => {
+  const servers = new Set<unknown>();
+  const note = (message: unknown): void => {
+    if (typeof message === 'object' && message !== null && 'server' in message) servers.add(message.server);
+  };
+  subscribe('http.server.request.start', note);
+  t.after(() => unsubscribe('http.server.request.start', note));
+  await send(`${server.url}/healthz`);
+  const [http, ...others] = servers;
+  assert.ok(http instanceof Server && others.length === 0);
+  assert.deepEqual([http.requestTimeout, http.headersTimeout], [30_000, 10_000]);
 });
 
 test('a request that takes too long to arrive: request_timeout', async (t) => {

@@ -92,6 +92,16 @@ test('an executor with its token is connected, and its events reach its missions
   await inState(server, 'm', 'running');
 });
 
+test('an executor counts as seen when it connects', async (t) => {
+  const executorId = randomUUID();
+  const token = await register(server, executorId);
+  const registered = Date.now();
+  await until(() => Date.now() > registered);
+  await dial(t, server, executorId, token);
+  const { lastSeenAt } = registry.supervisor.identities.get(executorId) ?? {};
+  assert.ok(Date.parse(lastSeenAt ?? '') > registered, 'it was not seen when it connected');
+});
+
 test('a bad token, none, a stranger and a token of somebody else: accepted, then closed with 4001', async (t) => {
   const executorId = randomUUID();
   const token = await register(server, executorId);
