@@ -139,6 +139,32 @@ test('more restarts than the intensity within the period are not borne; fewer ar
   );
 });
 
+test('by default, three failures within five seconds are borne, and a fourth is not', () => {
+  for (const [after, given] of [
+    [4_999, 1],
+    [5_000, 0],
+  ] as const) {
+    const { clock, throwNow, ends } = family({ decide: 'resume' });
+    for (let failures = 0; failures < 3; failures++) throwNow();
+    assert.equal(ends.length, 0);
+    clock.advance(after);
+    throwNow();
+    assert.equal(ends.length, given, `after ${after} ms`);
+  }
+});
+
+test('by default, restarts wait from 10 ms up to a second', () => {
+  const { clock, log, throwNow } = family({ intensity: 10 });
+  for (const wait of [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]) {
+    throwNow();
+    const before = log.length;
+    clock.advance(wait - 1);
+    assert.equal(log.length, before);
+    clock.advance(1);
+    assert.equal(log.length, before + 1);
+  }
+});
+
 test('resume drops the message and keeps the state', () => {
   const { system, child, throwNow, log, events } = family({ decide: 'resume' });
   const ref = child();

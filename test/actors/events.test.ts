@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MissionState } from '../../src/contract/index.js';
-import { at, executorId, pushed, Rig } from './rig.js';
+import { at, executorId, pushed, Rig, start } from './rig.js';
 
 const live = ['queued', 'assigned', 'running', 'paused', 'hitl-required', 'suspended'] as const;
 const over = ['done', 'failed', 'aborted'] as const;
@@ -188,6 +188,29 @@ test('a newer question takes the place of the older one, and of its time', () =>
   rig.advance(10);
   assert.equal(rig.look('m')?.error, 'hitl_expired');
 });
+
+for (const [what, event, data, state] of [
+  ['a newer question', 'mission.hitl_required', expiring('new', 30), 'hitl-required'],
+  ['the echo of its answer', 'mission.hitl_responded', { hitl_id: 'old', response: 'yes' }, 'running'],
+] as const)
+  test(`the time of a question runs out while ${what} waits to be heard: it no longer counts`, () => {
+    const rig = new Rig();
+    rig.create('m');
+    rig.event('mission.hitl_required', 'm', expiring('old', 10));
+    const timekeeper = rig.system.spawn<number, void, undefined>(
+      { name: 'timekeeper', start: () => undefined, receive: (_, ms) => rig.clock.advance(ms) },
+      undefined,
+    );
+    // It has its turn after the executor and before the mission.
+    const envelope = { event, executor_id: executorId, mission_id: 'm', ts: at(9), data };
+    rig.system.tell(rig.ref, { type: 'event', envelope });
+    rig.system.tell(timekeeper, 10_000);
+    rig.system.run();
+    assert.equal(rig.clock.now(), start + 10_000);
+    assert.equal(rig.state('m'), state);
+    assert.equal(rig.look('m')?.error, undefined);
+    assert.deepEqual(rig.respond('m', 'old'), { ok: false, error: 'hitl_not_pending' });
+  });
 
 test('a question survives a pause, progress, and the answer to another question', () => {
   const rig = new Rig();

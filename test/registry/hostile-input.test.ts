@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { createRegistry, ExecutorRegistry } from '../../src/index.js';
-import { completed, executorEvent, idOf, missionEvent, payloadOf, progress, Socket, useIdentityFile } from './peers.js';
+import {
+  completed,
+  executorEvent,
+  idOf,
+  listen,
+  missionEvent,
+  payloadOf,
+  progress,
+  Socket,
+  useIdentityFile,
+} from './peers.js';
 
 useIdentityFile();
 
@@ -162,4 +172,16 @@ test('an executor whose actor was given up on starts again from what is known of
     socket.sent.map(({ event }) => event),
     ['mission.resumed'],
   );
+});
+
+test('a mission whose actor was given up on has failed, and listeners are told', (t) => {
+  const registry = newRegistry(t);
+  const told = listen(registry);
+  // The live record, to which every event is added.
+  Object.freeze(registry.getMission('m')?.recentEvents);
+  for (let iteration = 0; iteration <= 10; iteration++) registry.handleEvent(progress(1, 'm', iteration));
+  const change = { missionId: 'm', executorId: idOf(1), state: 'failed', prevState: 'assigned' };
+  assert.deepEqual(told, [['mission:state_change', change]]);
+  assert.equal(registry.getMission('m')?.state, 'failed');
+  assert.equal(registry.get(idOf(1))?.active_mission_count, 0);
 });
