@@ -15,6 +15,7 @@ export type { HostStats } from './host.js';
 export {
   type ArgsOf,
   DEFAULT_THREAD_HEAP_MB,
+  heapLimits,
   type MessageOf,
   type SpawnOnThreadOptions,
   type SystemOptions,

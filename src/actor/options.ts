@@ -9,7 +9,7 @@ export interface SystemOptions {
   readonly threads?: number;
   /** Bytes under way to or from a thread above which its lane is saturated. Default: 128 KiB. */
   readonly highWater?: number;
-  /** Limits of each thread; one that exceeds them dies and is replaced. Default: {@link DEFAULT_THREAD_HEAP_MB}. */
+  /** Limits of each thread; one that exceeds them dies and is replaced. Default: {@link heapLimits}. */
   readonly resourceLimits?: ResourceLimits;
   /** Default: the real one. Threads always have the real one. */
   readonly clock?: Clock;
@@ -38,3 +38,13 @@ export type ArgsOf<B> = B extends Behaviour<infer _Message, infer _State, infer 
 
 /** How large the heap (its old generation) of a thread may grow by default, in MiB. */
 export const DEFAULT_THREAD_HEAP_MB = 4_096;
+
+/**
+ * Limits of a thread whose heap may grow to so many MiB. The young generation is kept as small as Node 20 has it: what
+ * survives in it moves to the old one at once, and where that is more than the 16 MiB that Node grants a thread to end in
+ * (Node 24 has 64), V8 ends the whole process.
+ */
+export const heapLimits = (maxOldGenerationSizeMb = DEFAULT_THREAD_HEAP_MB): ResourceLimits => ({
+  maxOldGenerationSizeMb,
+  maxYoungGenerationSizeMb: 48,
+});

@@ -14,13 +14,7 @@ import { Asked } from './cell.js';
 import { realClock, realRandom } from './clock.js';
 import { describeError, logToStandardError, type SystemEvent } from './events.js';
 import { Host, type HostStats } from './host.js';
-import {
-  type ArgsOf,
-  DEFAULT_THREAD_HEAP_MB,
-  type MessageOf,
-  type SpawnOnThreadOptions,
-  type SystemOptions,
-} from './options.js';
+import { type ArgsOf, heapLimits, type MessageOf, type SpawnOnThreadOptions, type SystemOptions } from './options.js';
 import { AskError, type AskOptions, DEFAULT_ASK_TIMEOUT, Questions } from './question.js';
 import { type AnyRef, asRef, formatRef, hostOf, type Ref } from './ref.js';
 import { RemoteActors } from './remote.js';
@@ -87,7 +81,7 @@ export class System {
     this.#threads = new Threads({
       count: threads,
       highWater,
-      resourceLimits: options.resourceLimits ?? { maxOldGenerationSizeMb: DEFAULT_THREAD_HEAP_MB },
+      resourceLimits: options.resourceLimits ?? heapLimits(),
       host: this.#host,
       observe: this.#observe,
       deliver: (address, message) => this.#deliver(address, message),
@@ -261,10 +255,9 @@ export class System {
         this.#host.settled(),
         ...Array.from(this.#threads, ({ thread }) => thread.call((control) => control.drain())),
       ]);
-      more = false;
-      // What the threads sent before they answered is here by now.
+      more = this.#host.backlog > 0 || [...this.#threads].some(({ thread }) => thread.lane.inFlight > 0);
+      // Only now: what came of a batch is here once it counts as processed, and may not have been a moment before.
       for (const { thread } of this.#threads) while (thread.lane.receiveNow(0)) more = true;
-      more ||= this.#host.backlog > 0 || [...this.#threads].some(({ thread }) => thread.lane.inFlight > 0);
     }
   }
 

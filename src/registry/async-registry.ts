@@ -1,7 +1,7 @@
 /** The asynchronous twin of `ExecutorRegistry`, over worker threads: what the server uses, and embedders with volume. */
 import { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { DEFAULT_THREAD_HEAP_MB, type SystemEvent } from '../actor/index.js';
+import { DEFAULT_THREAD_HEAP_MB, heapLimits, type SystemEvent } from '../actor/index.js';
 import type {
   EventEnvelope,
   ExecutorFilter,
@@ -63,7 +63,7 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
     const notice = onNotice ?? (() => undefined);
     const stage = threadStage({
       threads,
-      resourceLimits: { maxOldGenerationSizeMb: threadHeapMb },
+      resourceLimits: heapLimits(threadHeapMb),
       ...(highWater !== undefined && { highWater }),
       ...(onNotice && { observe: onNotice }),
     });

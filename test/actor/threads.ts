@@ -4,6 +4,7 @@ import {
   AskError,
   type AskErrorCode,
   createSystem,
+  heapLimits,
   type Ref,
   type System,
   type SystemEvent,
@@ -29,7 +30,7 @@ export function stage(options: SystemOptions = {}): Stage {
   const waiting = new Set<() => void>();
   const system = createSystem({
     threads: 1,
-    resourceLimits: { maxOldGenerationSizeMb: 64 },
+    resourceLimits: heapLimits(64),
     ...options,
     observe(event) {
       events.push(event);
