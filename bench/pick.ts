@@ -18,7 +18,7 @@ interface Picker {
 }
 
 /** What one run found, by number of executors; executors are named by their numbers. */
-type Result = Map<number, { microseconds: number; firstPicked: number[] }>;
+type Result = Map<number, { microseconds: number; pickAlone: number; firstPicked: number[] }>;
 
 /** Callboard's index. */
 function indexPicker(): Picker {
@@ -131,8 +131,22 @@ function measure(picker: Picker, size: number, picks: number) {
   const before = cpuTime();
   for (let number = 0; number < picks; number++) dispatch(number);
   const microseconds = (cpuTime() - before) / picks;
+  // Once more, with a clock about each pick: that costs too much to be in the figure above.
+  const alone = new Float64Array(picks);
+  for (let number = 0; number < picks; number++) {
+    const start = performance.now();
+    picker.pick(wishes[number % wishes.length] ?? []);
+    alone[number] = performance.now() - start;
+    dispatch(number);
+  }
   if (unmet > 0) throw new Error(`Among ${size} executors, nobody was picked for ${unmet} missions.`);
-  return { microseconds, firstPicked };
+  return { microseconds, pickAlone: 1000 * trimmedMean(alone), firstPicked };
+}
+
+/** Without the slowest hundredth: those in which the machine did something else. */
+function trimmedMean(durations: Float64Array): number {
+  const kept = durations.sort().subarray(0, Math.ceil(durations.length * 0.99));
+  return kept.reduce((sum, duration) => sum + duration, 0) / kept.length;
 }
 
 /** 100, 1,000, … up to the largest. */
@@ -173,14 +187,15 @@ export const pick: Scenario<'largest' | 'picks' | 'runs'> = {
     for (const size of sizes) checkAgreement(size, pickers.flat());
     return {
       contenders: contenders.map(({ name }) => name),
-      figures: sizes.map((size) =>
+      figures: sizes.flatMap((size) => [
         figureOf(
           `µs/pick among ${size.toLocaleString('en')}`,
           'less',
           results,
-          (result) => result.get(size)?.microseconds,
+          (result) => result.get(size)?.pickAlone,
         ),
-      ),
+        figureOf(`the same, and what a dispatch changes`, 'less', results, (result) => result.get(size)?.microseconds),
+      ]),
       curves: [
         {
           title: 'A pick by two capabilities',
@@ -193,7 +208,7 @@ export const pick: Scenario<'largest' | 'picks' | 'runs'> = {
       distributions: [],
       notes: [
         ...notes,
-        'A pick is counted with what a dispatch changes: one live mission more, one that ends. The floor has all but the pick.',
+        'The first figure is the time of a pick alone, while loads change between picks; a clock about it is in it (see the floor). The second is the CPU time of a pick and of what a dispatch changes: one live mission more, one that ends. The floor has all but the pick and the index.',
       ],
     };
   },
