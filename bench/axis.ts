@@ -40,9 +40,10 @@ export function linearAxis(values: readonly number[], fromZero: boolean): Axis {
 export function logarithmicAxis(values: readonly number[]): Axis {
   const positive = values.filter((value) => value > 0);
   const [lowest, highest] = positive.length === 0 ? [1, 10] : [Math.min(...positive), Math.max(...positive)];
+  // From one below on: the logarithm of what is just below a power of ten may be rounded up to that.
   const decades = Array.from(
-    { length: Math.ceil(Math.log10(highest) - Math.log10(lowest)) + 3 },
-    (_, index) => Math.floor(Math.log10(lowest)) + index,
+    { length: Math.ceil(Math.log10(highest) - Math.log10(lowest)) + 4 },
+    (_, index) => Math.floor(Math.log10(lowest)) - 1 + index,
   );
   const candidates = decades.flatMap((decade) => [1, 2, 5].map((factor) => Number(`${factor}e${decade}`)));
   const from = candidates.findLastIndex((value) => value <= lowest);

@@ -16,6 +16,8 @@ test('a logarithmic axis has a tick for each power of ten, and more where those 
   assert.deepEqual(labels(logarithmicAxis([100, 100_000])), ['100', '1K', '10K', '100K']);
   assert.deepEqual(labels(logarithmicAxis([3, 40])), ['2', '5', '10', '20', '50']);
   assert.equal(logarithmicAxis([100, 10_000]).at(1000), 0.5);
+  // Its logarithm, rounded, is 12.
+  assert.deepEqual(labels(logarithmicAxis([999_999_999_999.998])), ['500B', '1T']);
 });
 
 test('values that are far apart get a logarithmic axis, others a linear one', () => {
