@@ -1,0 +1,58 @@
+import { statfsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { StorageError, type StorageErrorCode } from './storage-error.js';
+
+/** LMDB's own error codes; others are the operating system's. */
+const MAP_FULL = -30792;
+const DAMAGE = new Set([-30797, -30796, -30794, -30793]); // No such page, corrupted, other version, not LMDB.
+
+const { EDQUOT, EINVAL, EIO, ENOENT, ENOSPC } = constants.errno;
+const FULL = new Set([ENOSPC, EDQUOT, MAP_FULL]);
+
+/** LMDB has given up (MDB_PANIC); lmdb-js goes on without a transaction, which LMDB then calls invalid. */
+const FAILED = new Set([-30795, EINVAL]);
+
+/** Less free space than this, in bytes, says that a write that failed did so for want of space. */
+const NEXT_TO_NOTHING = 2 ** 20;
+
+/**
+ * What LMDB or the file system threw, as an error of the store's.
+ * @param folder the store's
+ * @returns the same error if it is a StorageError already
+ */
+export function storageErrorOf(error: unknown, folder: string): StorageError {
+  if (error instanceof StorageError) return error;
+  const what = error instanceof Error ? error.message : String(error);
+  const code = codeOf(error, folder);
+  return new StorageError(code, `The store ${folder} ${SAYINGS[code]} (${what}).`, { cause: error });
+}
+
+const SAYINGS: Record<StorageErrorCode, string> = {
+  storage_full: 'has no space left on its disk',
+  storage_unwritable: 'cannot be used',
+  storage_failed: 'failed, and must be closed by all threads',
+  storage_missing: 'is not there',
+  storage_taken: 'is not empty',
+  storage_locked: 'is in use',
+  storage_newer: 'is newer than this Callboard',
+  storage_damaged: 'is damaged',
+};
+
+function codeOf(error: unknown, folder: string): StorageErrorCode {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (typeof code !== 'number') return 'storage_unwritable';
+  if (FULL.has(code) || (code === EIO && isFull(folder))) return 'storage_full';
+  if (FAILED.has(code)) return 'storage_failed';
+  if (DAMAGE.has(code)) return 'storage_damaged';
+  return code === ENOENT ? 'storage_missing' : 'storage_unwritable';
+}
+
+/** LMDB calls a write that ended early, as at the end of the disk, an I/O error. */
+function isFull(folder: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize < NEXT_TO_NOTHING;
+  } catch {
+    return false;
+  }
+}
