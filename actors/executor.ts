@@ -4,7 +4,8 @@
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
 import { type ContractEvent, type EventEnvelope, liveStates, parseEvent } from '../src/contract/index.js';
-import { type History, ListHistory, type MissionIds, TextHistory } from './history.js';
+import { JournalWriter, type SharedJournal } from '../src/store/journal.js';
+import { type History, JournalHistory, ListHistory, TextHistory } from './history.js';
 import { type ConnectionMessage, type DropReason, isSampled, type Report } from './messages.js';
 import {
   type MissionEvent,
@@ -28,8 +29,10 @@ export interface ExecutorStart {
   readonly executorId: string;
   readonly description: Description;
   readonly reports: Ref<Report>;
-  /** Missions it has already. */
-  readonly missions: readonly MissionStart[];
+  /** Missions it has already; undefined: they come by `recovered`, and what comes before that waits. */
+  readonly missions: readonly MissionStart[] | undefined;
+  /** Where the thread writes what is to outlive it; undefined: nowhere. */
+  readonly journal: SharedJournal | undefined;
 }
 
 export interface ExecutorView {
@@ -51,6 +54,8 @@ export type ExecutorMessage<Kept> =
   | { readonly type: 'push'; readonly text: string; readonly replyTo: Ref<boolean> }
   | { readonly type: 'view'; readonly replyTo: Ref<ExecutorView> }
   | { readonly type: 'create'; readonly mission: MissionStart }
+  /** The missions it had when its thread died. */
+  | { readonly type: 'recovered'; readonly missions: readonly MissionStart[] }
   /** Ends the actor of a mission that is over; there is none such from here on. */
   | { readonly type: 'forget'; readonly missionId: string }
   | MissionRequest<Kept>
@@ -61,6 +66,9 @@ interface Executor<Kept> {
   readonly executorId: string;
   readonly reports: Ref<Report>;
   readonly missions: Map<string, Ref<MissionMessage<Kept>>>;
+  readonly journal: SharedJournal | undefined;
+  /** What has come while its missions are not known yet; undefined: they are. */
+  waiting: ExecutorMessage<Kept>[] | undefined;
   description: Description;
   connection: Ref<ConnectionMessage> | undefined;
   lastEventTs: string | undefined;
@@ -72,6 +80,9 @@ interface Executor<Kept> {
 }
 
 type ExecutorContext<Kept> = Context<ExecutorMessage<Kept>>;
+
+/** The contract's limit on a frame. One off a WebSocket has no more; one that a program hands in might. */
+const MAX_FRAME = 1024 * 1024;
 
 /** A connection is closed when it has sent this many frames that had to be dropped, and few others. */
 const DROPS_BORNE = 100;
@@ -90,22 +101,26 @@ const MAILBOX = { limit: 100_000, overflow: 'refuse' } as const;
  */
 export function executorActor<Kept>(
   keep: (event: ContractEvent, text: string | undefined) => Kept,
-  newHistory: (ids: MissionIds) => History<Kept>,
+  newHistory: (start: MissionStart, journal: SharedJournal | undefined) => History<Kept>,
 ): Behaviour<ExecutorMessage<Kept>, Executor<Kept>, ExecutorStart> {
   const mission = { ...missionActor<Kept>(newHistory), mailbox: MAILBOX };
 
   function create(executor: Executor<Kept>, given: MissionStart, context: ExecutorContext<Kept>): void {
-    const { missionId, createdAt } = given;
+    const { missionId, createdAt, number, kept } = given;
     if (executor.missions.has(missionId)) return;
-    const { executorId, reports } = executor;
+    const { executorId, reports, journal } = executor;
     // What came across threads has a copy of every text: of a million missions, each keeps one of its own id.
     const updatedAt = given.updatedAt === createdAt ? createdAt : given.updatedAt;
     const state = liveStates.find((known) => known === given.state) ?? given.state;
-    const start = { missionId, executorId, state, createdAt, updatedAt };
-    executor.missions.set(missionId, context.spawn(mission, { start, reports }));
+    const start = { missionId, executorId, state, createdAt, updatedAt, number, ...(kept && { kept }) };
+    executor.missions.set(missionId, context.spawn(mission, { start, reports, journal }));
   }
 
   function onFrame(executor: Executor<Kept>, text: string, context: ExecutorContext<Kept>): void {
+    if (text.length > MAX_FRAME) {
+      drop(executor, 'invalid_envelope', `an event may have ${MAX_FRAME} characters`, context);
+      return;
+    }
     let envelope: unknown;
     try {
       envelope = JSON.parse(text);
@@ -146,16 +161,69 @@ export function executorActor<Kept>(
     }
   }
 
+  function take(executor: Executor<Kept>, message: ExecutorMessage<Kept>, context: ExecutorContext<Kept>): void {
+    switch (message.type) {
+      case 'frame':
+        onFrame(executor, message.text, context);
+        break;
+      case 'event':
+        onEnvelope(executor, message.envelope, undefined, context);
+        break;
+      case 'noise':
+        drop(executor, message.reason, message.detail, context);
+        break;
+      case 'described':
+        executor.description = message.description;
+        break;
+      case 'connected':
+        executor.connection = message.connection;
+        executor.accepted = 0;
+        executor.dropped = 0;
+        break;
+      case 'disconnected':
+        if (executor.connection === message.connection) executor.connection = undefined;
+        break;
+      case 'push':
+        context.tell(message.replyTo, push(executor, message.text, context));
+        break;
+      case 'view':
+        context.tell(message.replyTo, { lastEventTs: executor.lastEventTs });
+        break;
+      case 'create':
+        create(executor, message.mission, context);
+        break;
+      case 'recovered': {
+        for (const start of message.missions) create(executor, start, context);
+        const { waiting = [] } = executor;
+        executor.waiting = undefined;
+        for (const one of waiting) take(executor, one, context);
+        break;
+      }
+      case 'forget':
+        forget(executor, message.missionId, context);
+        break;
+      case 'left':
+        for (const ref of executor.missions.values())
+          context.tell(ref, { type: 'executor-left', resumable: message.resumable });
+        executor.connection = undefined;
+        break;
+      default:
+        onRequest(executor, message, context);
+    }
+  }
+
   return {
     name: 'executor',
     mailbox: MAILBOX,
     // A behaviour that throws over one message is not to lose what it knows.
     childSupervision: { decide: 'resume', intensity: 10 },
-    start({ executorId, description, reports, missions }, context) {
+    start({ executorId, description, reports, missions, journal }, context) {
       const executor: Executor<Kept> = {
         executorId,
         reports,
         missions: new Map(),
+        journal,
+        waiting: missions === undefined ? [] : undefined,
         description,
         connection: undefined,
         lastEventTs: undefined,
@@ -163,51 +231,13 @@ export function executorActor<Kept>(
         dropped: 0,
         drops: new Map(),
       };
-      for (const start of missions) create(executor, start, context);
+      for (const start of missions ?? []) create(executor, start, context);
       return executor;
     },
     receive(executor, message, context) {
-      switch (message.type) {
-        case 'frame':
-          onFrame(executor, message.text, context);
-          break;
-        case 'event':
-          onEnvelope(executor, message.envelope, undefined, context);
-          break;
-        case 'noise':
-          drop(executor, message.reason, message.detail, context);
-          break;
-        case 'described':
-          executor.description = message.description;
-          break;
-        case 'connected':
-          executor.connection = message.connection;
-          executor.accepted = 0;
-          executor.dropped = 0;
-          break;
-        case 'disconnected':
-          if (executor.connection === message.connection) executor.connection = undefined;
-          break;
-        case 'push':
-          context.tell(message.replyTo, push(executor, message.text, context));
-          break;
-        case 'view':
-          context.tell(message.replyTo, { lastEventTs: executor.lastEventTs });
-          break;
-        case 'create':
-          create(executor, message.mission, context);
-          break;
-        case 'forget':
-          forget(executor, message.missionId, context);
-          break;
-        case 'left':
-          for (const ref of executor.missions.values())
-            context.tell(ref, { type: 'executor-left', resumable: message.resumable });
-          executor.connection = undefined;
-          break;
-        default:
-          onRequest(executor, message, context);
-      }
+      if (executor.waiting === undefined || message.type === 'recovered') take(executor, message, context);
+      // Of those that came over the limit, there can be none: its own connection has to be made anew first.
+      else if (executor.waiting.length < MAILBOX.limit) executor.waiting.push(message);
       return executor;
     },
     /** A mission that was given up on is gone: what is asked of it from now on gets `mission_not_found`. */
@@ -229,11 +259,17 @@ export function executorActor<Kept>(
   };
 }
 
-/** On threads, events are kept as their text, and all missions of a thread share one slab. */
+/** On threads, events are kept as their text: in the store's journal, or in a slab that all missions of a thread share. */
 const slab = new Slab();
+/** The thread's: what it has written last is known to it alone, so that there must be only one. */
+let writer: JournalWriter | undefined;
 export default executorActor<string>(
   (event, text) => text ?? JSON.stringify(event),
-  (ids) => new TextHistory(slab, ids),
+  (start, journal) => {
+    if (journal === undefined) return new TextHistory(slab, start);
+    writer ??= new JournalWriter(journal);
+    return new JournalHistory(writer, start.number, start.kept?.head);
+  },
 );
 
 /** In the calling thread, events are kept as they were handed in. */

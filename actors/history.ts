@@ -1,4 +1,7 @@
-/** A mission's newest events, and the two ways to keep them: as they are, or as bytes outside the heap. */
+/** A mission's newest events, and the ways to keep them: as they are, as bytes outside the heap, or in a journal. */
+import type { JournalWriter } from '../src/store/journal.js';
+import type { Head, KeptState } from '../src/store/kept.js';
+import type { Position } from '../src/store/record.js';
 import { Slab } from './slab.js';
 
 /** How many of its newest events a mission keeps. */
@@ -10,10 +13,29 @@ export interface History<Kept> {
   add(kept: Kept): void;
   /** Where events are kept as they are: the list itself, oldest first. */
   readonly live?: Kept[];
-  /** The events as they are now, oldest first. */
-  list(): Kept[];
+  /** The events as they are now. */
+  show(): Shown<Kept>;
+  /** Where the store keeps them: has it keep what was added, and how the mission stands if that has changed. */
+  keep?(state: Omit<KeptState, 'events'> | undefined): void;
   /** Gives back what they took, where that is not the garbage collector's business. */
   free(): void;
+}
+
+export interface Shown<Kept> {
+  /** Oldest first: the newest 50, or of these, the ones that came after the `stored` ones. */
+  readonly events: Kept[];
+  /** Given where the store keeps them. */
+  readonly stored?: Stored;
+}
+
+/** Where in the store a mission's events are. */
+export interface Stored {
+  /** The mission's number there. */
+  readonly number: number;
+  /** How many it has, and where the latest lies; undefined: there are none. */
+  readonly latest: Head | undefined;
+  /** The same of those that are durable. */
+  readonly durable: Head | undefined;
 }
 
 /** Whose events they are. */
@@ -31,8 +53,8 @@ export class ListHistory<Kept> implements History<Kept> {
     if (this.live.length > RECENT_EVENTS) this.live.shift();
   }
 
-  list(): Kept[] {
-    return [...this.live];
+  show(): Shown<Kept> {
+    return { events: [...this.live] };
   }
 
   free(): void {
@@ -91,7 +113,7 @@ export class TextHistory implements History<string> {
     this.#count++;
   }
 
-  list(): string[] {
+  show(): Shown<string> {
     const { missionId, executorId } = this.#ids;
     const texts: string[] = [];
     let block = this.#first;
@@ -119,7 +141,7 @@ export class TextHistory implements History<string> {
       const text = Buffer.concat(pieces).toString((high & NOT_ASCII) === 0 ? 'latin1' : 'utf8');
       texts.push(text.replace(EXECUTOR_ID, () => executorId).replace(MISSION_ID, () => missionId));
     }
-    return texts;
+    return { events: texts };
   }
 
   free(): void {
@@ -189,4 +211,49 @@ export class TextHistory implements History<string> {
 function withToken(text: string, id: string, token: string): string {
   const at = id.length < SHORTEST_ID ? -1 : text.indexOf(id);
   return at < 0 ? text : text.slice(0, at) + token + text.slice(at + id.length);
+}
+
+/** Keeps events in the store, by way of the thread's journal: here, a mission takes a few numbers, whatever it has seen. */
+export class JournalHistory implements History<string> {
+  readonly #journal: JournalWriter;
+  readonly #number: number;
+  #count: number;
+  // Where the latest event lies.
+  #stream: number;
+  #offset: number;
+
+  /** @param number the mission's */
+  constructor(journal: JournalWriter, number: number, head: Head | undefined) {
+    this.#journal = journal;
+    this.#number = number;
+    this.#count = head?.count ?? 0;
+    this.#stream = head?.position.stream ?? 0;
+    this.#offset = head?.position.offset ?? 0;
+  }
+
+  add(kept: string): void {
+    this.#offset = this.#journal.event(this.#number, this.#count++, this.#latest, kept);
+    this.#stream = this.#journal.stream;
+  }
+
+  show(): Shown<string> {
+    const { texts, before } = this.#journal.pending(this.#number, this.#latest);
+    const position = this.#latest;
+    const latest = position && { position, count: this.#count };
+    const durable = before && { position: before, count: this.#count - texts.length };
+    return { events: texts.slice(-RECENT_EVENTS), stored: { number: this.#number, latest, durable } };
+  }
+
+  keep(state: Omit<KeptState, 'events'> | undefined): void {
+    if (state === undefined) this.#journal.publish();
+    else this.#journal.state(this.#number, JSON.stringify({ ...state, events: this.#count }));
+  }
+
+  free(): void {
+    // The journal is the store's to empty.
+  }
+
+  get #latest(): Position | undefined {
+    return this.#stream === 0 ? undefined : { stream: this.#stream, offset: this.#offset };
+  }
 }

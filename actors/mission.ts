@@ -15,7 +15,9 @@ import {
   type OperatorAction,
   operatorEvents,
 } from '../src/contract/index.js';
-import type { History, MissionIds } from './history.js';
+import type { SharedJournal } from '../src/store/journal.js';
+import type { Head, KeptState } from '../src/store/kept.js';
+import type { History, Stored } from './history.js';
 import { type ConnectionMessage, isSampled, type Report } from './messages.js';
 
 /** An event about a mission. */
@@ -34,15 +36,28 @@ export interface MissionView<Kept> {
   ptySessionRef?: string;
   exitCode?: number;
   error?: string;
+  /** Where a store keeps its events: those that `recentEvents` leaves out. */
+  stored?: Stored;
 }
 
-/** What a mission that is not over starts from: a new one, or one started again from what the directory knew of it. */
+/** What a mission that is not over starts from: a new one, or one started again from what is known of it. */
 export interface MissionStart {
   readonly missionId: string;
   readonly executorId: string;
   readonly state: MissionState;
   readonly createdAt: string;
   readonly updatedAt: string;
+  /** Its number, from 1. */
+  readonly number: number;
+  /** What a store has kept of one that is started again. */
+  readonly kept?: { readonly state: KeptState; readonly head: Head | undefined };
+}
+
+export interface MissionArgs {
+  readonly start: MissionStart;
+  readonly reports: Ref<Report>;
+  /** Where the thread writes what is to outlive it. */
+  readonly journal: SharedJournal | undefined;
 }
 
 /** Why an operator's wish was not granted. */
@@ -108,12 +123,16 @@ interface Mission<Kept> {
   readonly history: History<Kept>;
   readonly reports: Ref<Report>;
   /** The open human question. */
-  question: { readonly hitlId: string; readonly cancelTimer: () => void } | undefined;
+  question:
+    | { readonly hitlId: string; readonly expiresAt: string | undefined; readonly cancelTimer: () => void }
+    | undefined;
   /** The question whose time ran out. */
   expired: string | undefined;
   checkpointId: string | undefined;
   /** Events that came after its end. */
   late: number;
+  /** Something about it has changed that is to be kept. */
+  changed: boolean;
 }
 
 /** In the view of a mission whose events are kept elsewhere: one list for all of them. */
@@ -123,14 +142,14 @@ type MissionContext<Kept> = Context<MissionMessage<Kept>>;
 
 /** @param newHistory where a mission keeps its events */
 export function missionActor<Kept>(
-  newHistory: (ids: MissionIds) => History<Kept>,
-): Behaviour<MissionMessage<Kept>, Mission<Kept>, { readonly start: MissionStart; readonly reports: Ref<Report> }> {
+  newHistory: (start: MissionStart, journal: SharedJournal | undefined) => History<Kept>,
+): Behaviour<MissionMessage<Kept>, Mission<Kept>, MissionArgs> {
   return {
     name: 'mission',
-    start({ start, reports }) {
-      const { missionId, executorId, state, createdAt, updatedAt } = start;
-      const history = newHistory(start);
-      return {
+    start({ start, reports, journal }, context) {
+      const { missionId, executorId, state, createdAt, updatedAt, kept } = start;
+      const history = newHistory(start, journal);
+      const mission: Mission<Kept> = {
         // Field by field: of a spread, V8 makes a hidden class for each object, which here is 290 bytes a mission.
         view: { missionId, executorId, state, createdAt, updatedAt, recentEvents: history.live ?? NONE_HERE },
         history,
@@ -139,7 +158,10 @@ export function missionActor<Kept>(
         expired: undefined,
         checkpointId: undefined,
         late: 0,
+        changed: false,
       };
+      if (kept !== undefined) recover(mission, kept.state, context);
+      return mission;
     },
     receive(mission, message, context) {
       switch (message.type) {
@@ -161,10 +183,47 @@ export function missionActor<Kept>(
           mission.expired = message.hitlId;
           fail(mission, 'hitl_expired', context);
       }
+      keep(mission);
       return mission;
     },
     stopped: ({ history }) => history.free(),
   };
+}
+
+/** Has the store keep what has become of it. */
+function keep<Kept>(mission: Mission<Kept>): void {
+  mission.history.keep?.(mission.changed ? stateOf(mission) : undefined);
+  mission.changed = false;
+}
+
+/** How it stands, for the store. */
+function stateOf<Kept>({ view, question, expired, checkpointId }: Mission<Kept>): Omit<KeptState, 'events'> {
+  const { state, updatedAt, completedAt, ptySessionRef, exitCode, error } = view;
+  return {
+    state,
+    updatedAt,
+    ...(completedAt !== undefined && { completedAt }),
+    ...(ptySessionRef !== undefined && { ptySessionRef }),
+    ...(exitCode !== undefined && { exitCode }),
+    ...(error !== undefined && { error }),
+    ...(question && {
+      question: {
+        hitlId: question.hitlId,
+        ...(question.expiresAt !== undefined && { expiresAt: question.expiresAt }),
+      },
+    }),
+    ...(expired !== undefined && { expired }),
+    ...(checkpointId !== undefined && { checkpointId }),
+  };
+}
+
+/** Takes up what the store had kept. */
+function recover<Kept>(mission: Mission<Kept>, kept: KeptState, context: MissionContext<Kept>): void {
+  if (kept.ptySessionRef !== undefined) mission.view.ptySessionRef = kept.ptySessionRef;
+  mission.expired = kept.expired;
+  mission.checkpointId = kept.checkpointId;
+  if (kept.question !== undefined) openQuestion(mission, kept.question.hitlId, kept.question.expiresAt, context);
+  mission.changed = false;
 }
 
 const timestamp = (context: { now(): number }): string => new Date(context.now()).toISOString();
@@ -176,6 +235,7 @@ function enter<Kept>(mission: Mission<Kept>, state: MissionState, ts: string, co
   if (isTerminal(prevState)) return;
   view.updatedAt = ts;
   if (state === prevState) return;
+  mission.changed = true;
   view.state = state;
   if (isTerminal(state)) view.completedAt = ts;
   // A question survives a pause; a mission that runs, or is over, waits for no answer.
@@ -191,7 +251,9 @@ function fail<Kept>(mission: Mission<Kept>, error: string, context: MissionConte
 }
 
 function closeQuestion<Kept>(mission: Mission<Kept>): void {
-  mission.question?.cancelTimer();
+  if (mission.question === undefined) return;
+  mission.changed = true;
+  mission.question.cancelTimer();
   mission.question = undefined;
 }
 
@@ -221,7 +283,9 @@ function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: Missio
   const { view } = mission;
   switch (event.event) {
     case 'mission.started':
-      if (event.data.pty_session_id !== undefined) view.ptySessionRef = event.data.pty_session_id;
+      if (event.data.pty_session_id === undefined) break;
+      view.ptySessionRef = event.data.pty_session_id;
+      mission.changed = true;
       break;
     case 'mission.hitl_required':
       openQuestion(mission, event.data.hitl_id, event.data.expires_at, context);
@@ -231,6 +295,7 @@ function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: Missio
       break;
     case 'mission.suspended':
       mission.checkpointId = event.data.checkpoint_id;
+      mission.changed = true;
       break;
     case 'mission.reconnected':
       if (mission.checkpointId !== undefined && mission.checkpointId !== event.data.checkpoint_id) {
@@ -260,7 +325,8 @@ function openQuestion<Kept>(
   const cancelTimer = Number.isNaN(expires)
     ? () => undefined
     : context.after(Math.max(0, expires - context.now()), { type: 'question-expired', hitlId });
-  mission.question = { hitlId, cancelTimer };
+  mission.question = { hitlId, expiresAt, cancelTimer };
+  mission.changed = true;
 }
 
 function onListed<Kept>(
@@ -280,7 +346,9 @@ function onListed<Kept>(
 
 /** The live record where events are kept as they are; else one with their texts. */
 function shown<Kept>({ view, history }: Mission<Kept>): MissionView<Kept> {
-  return history.live === undefined ? { ...view, recentEvents: history.list() } : view;
+  if (history.live !== undefined) return view;
+  const { events, stored } = history.show();
+  return { ...view, recentEvents: events, ...(stored && { stored }) };
 }
 
 // What operators want.
@@ -370,6 +438,8 @@ function grant<Kept>(
   context: MissionContext<Kept>,
 ): void {
   enter(mission, state, timestamp(context), context);
+  // Whoever hears of it asks the store to have it durable.
+  keep(mission);
   context.tell(replyTo, { ok: true, state });
 }
 

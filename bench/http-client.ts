@@ -25,9 +25,9 @@ export function send(agent: Agent, method: string, url: URL, body?: object, toke
     });
     outgoing.on('timeout', () => outgoing.destroy(new Error(`${method} ${url.pathname}: no answer for a minute`)));
     outgoing.on('error', (error) => {
-      // A server may close an idle connection just as it is used again: then a GET is simply sent anew.
+      // A server may close an idle connection just as it is used again: then it never saw what is sent anew here.
       const wasIdle = outgoing.reusedSocket && 'code' in error && error.code === 'ECONNRESET';
-      if (wasIdle && method === 'GET') resolve(send(agent, method, url, body, token));
+      if (wasIdle) resolve(send(agent, method, url, body, token));
       else reject(error);
     });
     outgoing.end(body === undefined ? undefined : JSON.stringify(body));

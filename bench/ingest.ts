@@ -3,7 +3,7 @@ import { compare } from './compare.js';
 import { clientNote, ingestFigures, measureFlood } from './flood.js';
 import { latencyFigures } from './latencies.js';
 import type { Scenario } from './scenario.js';
-import { baseline, callboard, floor, serverContenders } from './servers.js';
+import { baseline, callboard, ephemeral, floor, serverContenders } from './servers.js';
 
 export const ingest: Scenario<'connections' | 'missions' | 'events' | 'duration' | 'warmup' | 'threads' | 'runs'> = {
   name: 'ingest',
@@ -25,8 +25,11 @@ export const ingest: Scenario<'connections' | 'missions' | 'events' | 'duration'
   },
   takesUrl: true,
   async run({ threads, runs, ...flood }, surroundings) {
-    const contenders = serverContenders([callboard, baseline, floor], threads, surroundings, (label, target) =>
-      measureFlood(label, target, { ...flood, send: 'chunks' }, surroundings),
+    const contenders = serverContenders(
+      [callboard, ephemeral, baseline, floor],
+      threads,
+      surroundings,
+      (label, target) => measureFlood(label, target, { ...flood, send: 'chunks' }, surroundings),
     );
     const { results, notes } = await compare(contenders, runs, surroundings);
     return {

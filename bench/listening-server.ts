@@ -10,10 +10,14 @@ import { createServer } from '../src/index.js';
 import { StateChanges } from './state-changes.js';
 
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '7402' }, threads: { type: 'string', default: '2' } },
+  options: {
+    port: { type: 'string', default: '7402' },
+    threads: { type: 'string', default: '2' },
+    'data-dir': { type: 'string' },
+  },
 });
 const changes = new StateChanges();
-const callboard = await createServer({ threads: Number(values.threads) });
+const callboard = await createServer({ threads: Number(values.threads), dataDir: values['data-dir'] });
 callboard.registry.on('mission:state_change', ({ missionId, state }) => changes.note(missionId, state));
 const http = createHttpServer((request, response) => {
   if (!changes.answer(request.url ?? '/', response)) callboard.handleRequest(request, response);

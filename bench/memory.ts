@@ -2,9 +2,15 @@
 import { readFileSync } from 'node:fs';
 
 /** Bytes; undefined where there is no /proc, or no such process. */
-export function readResidentMemory(pid: number): number | undefined {
+export const readResidentMemory = (pid: number): number | undefined => readStatus(pid, 'VmRSS');
+
+/** Bytes of it that no file stands behind: what is mapped of a file, the system takes back when it needs the room. */
+export const readAnonymousMemory = (pid: number): number | undefined => readStatus(pid, 'RssAnon');
+
+function readStatus(pid: number, field: string): number | undefined {
   try {
-    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
   } catch {
     return undefined;

@@ -13,7 +13,7 @@ import { createRegistry, type EventEnvelope } from '../src/index.js';
 import { applyEvent, type Envelope, type Mission } from './baseline-mission.js';
 import type collecting from './collecting-actor.js';
 import { collectHere, collectingModule } from './collecting-actor.js';
-import { readResidentMemory } from './memory.js';
+import { readAnonymousMemory } from './memory.js';
 
 /** Somebody who keeps missions. */
 interface Keeper extends AsyncDisposable {
@@ -25,8 +25,9 @@ interface Keeper extends AsyncDisposable {
   collect(): Promise<{ mainThread: number; threads: number }>;
 }
 
-async function callboard(executorIds: readonly string[], threads: number): Promise<Keeper> {
-  const registry = await createRegistry({ threads });
+/** @param dataDir where it keeps things on disk; undefined: nowhere */
+async function callboard(executorIds: readonly string[], threads: number, dataDir?: string): Promise<Keeper> {
+  const registry = await createRegistry({ threads, dataDir });
   const { system } = registry.supervisor;
   for (const executor_id of executorIds) {
     const transport_endpoints = { rest: 'http://127.0.0.1:9', ws: 'ws://127.0.0.1:9' };
@@ -87,7 +88,7 @@ async function settledMemory(keeper: Keeper) {
     const heaps = await keeper.collect();
     // What the allocator gives back, it gives back on threads of its own.
     await delay(100);
-    const now = readResidentMemory(process.pid) ?? Number.NaN;
+    const now = readAnonymousMemory(process.pid) ?? Number.NaN;
     if (round >= 20 || (round >= 2 && Math.abs(now - resident) < resident / 1000)) return { resident: now, ...heaps };
     resident = now;
   }
@@ -137,8 +138,11 @@ const folder = mkdtempSync(join(tmpdir(), 'callboard-bench-'));
 process.env.AIWG_EXECUTOR_IDENTITY_STORE = join(folder, 'executor-identities.json');
 try {
   const executorIds = Array.from({ length: executorCount }, newId);
+  const threads = Number(values.threads);
   await using keeper =
-    values.of === 'callboard' ? await callboard(executorIds, Number(values.threads)) : plainObjects(executorIds);
+    values.of === 'plain-objects'
+      ? plainObjects(executorIds)
+      : await callboard(executorIds, threads, values.of === 'callboard' ? join(folder, 'data') : undefined);
   const idle = await settledMemory(keeper);
   await fill(keeper, executorIds, missions, Number(values.events));
   const full = await settledMemory(keeper);

@@ -76,7 +76,11 @@ export const missions: Scenario<keyof Values> = {
         return { bare, eventful: await measure(of, eventful, eventsEach, threads) };
       },
     });
-    const contenders = [contender('callboard', 'callboard'), contender('plain objects', 'plain-objects')];
+    const contenders = [
+      contender('callboard', 'callboard'),
+      contender('ephemeral', 'ephemeral'),
+      contender('plain objects', 'plain-objects'),
+    ];
     const { results, notes } = await compare(contenders, runs, surroundings);
     const most = sizes.at(-1) ?? 0;
     const bare = (read: (each: BytesEach) => number) => (result: Result) => {
@@ -124,7 +128,7 @@ export const missions: Scenario<keyof Values> = {
       distributions: [],
       notes: [
         ...notes,
-        'Resident memory, from the operating system, after garbage collection on every thread; less what the idle process had. Events have about 250 bytes.',
+        'Resident anonymous memory (what no file stands behind), from the operating system, after garbage collection on every thread; less what the idle process had. Events have about 250 bytes.',
       ],
     };
   },

@@ -14,7 +14,7 @@ import { cpuTimeEach, readCpuTime } from './cpu.js';
 import { type Executor, Fleet } from './executors.js';
 import { eventFrames, progressRounds } from './frames.js';
 import { Latencies } from './latencies.js';
-import { readResidentMemory } from './memory.js';
+import { readAnonymousMemory } from './memory.js';
 import { checkNewest, dispatch, missionIn, newMissionId } from './missions.js';
 
 const { values } = parseArgs({
@@ -123,7 +123,7 @@ async function run({ agent, progress }: Means): Promise<MissionsResult> {
   };
   /** Once a second: where it stands. */
   const watch = setInterval(() => {
-    const bytes = readResidentMemory(pid);
+    const bytes = readAnonymousMemory(pid);
     if (bytes !== undefined) memory.push([(performance.now() - start) / 1000, bytes]);
     progress(`${ended.toLocaleString('en')} missions done`);
   }, 1000);

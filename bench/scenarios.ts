@@ -9,6 +9,7 @@ import { latency } from './latency.js';
 import { lifecycle } from './lifecycle.js';
 import { missions } from './mission-memory.js';
 import { pick } from './pick.js';
+import { recovery } from './recovery.js';
 import { register } from './register.js';
 import { restUnderLoad } from './rest-under-load.js';
 import type { Scenario } from './scenario.js';
@@ -23,6 +24,7 @@ export const scenarios: readonly Scenario[] = [
   register,
   pick,
   missions,
+  recovery,
   soak,
   actorPingpong,
   actorSkynet,

@@ -33,15 +33,23 @@ export interface Target {
 
 const identitiesIn = (folder: string) => ({ AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'executor-identities.json') });
 
+function startCallboard(threads: number, folder: string, keeping: string): Promise<ServerProcess> {
+  const flags = ['--host=127.0.0.1', `--threads=${threads}`, '--log-level=warn', keeping];
+  return startServer('../src/cli/main', ['serve', ...flags], identitiesIn(folder));
+}
+
+/** As it is by default: everything is on disk. */
 export const callboard: Server = {
   name: 'callboard',
   check: 'states',
-  start: (threads, folder) =>
-    startServer(
-      '../src/cli/main',
-      ['serve', '--host=127.0.0.1', `--threads=${threads}`, `--data-dir=${folder}`, '--log-level=warn'],
-      identitiesIn(folder),
-    ),
+  start: (threads, folder) => startCallboard(threads, folder, `--data-dir=${folder}`),
+};
+
+/** Callboard that keeps everything in memory. */
+export const ephemeral: Server = {
+  name: 'ephemeral',
+  check: 'states',
+  start: (threads, folder) => startCallboard(threads, folder, '--ephemeral'),
 };
 
 export const baseline: Server = {
@@ -58,7 +66,8 @@ export const floor: Server = { name: 'floor', check: 'counts', start: () => star
 export const listeningServers: readonly Server[] = [
   {
     ...callboard,
-    start: (threads, folder) => startServer('./listening-server', [`--threads=${threads}`], identitiesIn(folder)),
+    start: (threads, folder) =>
+      startServer('./listening-server', [`--threads=${threads}`, `--data-dir=${folder}`], identitiesIn(folder)),
   },
   { ...baseline, start: () => startServer('./baseline', ['--note-state-changes']) },
 ];

@@ -70,7 +70,8 @@ test('the bench of the package measures any server, and says what a rival needs 
   const bench = (...args: string[]) => installation.run(command, ['bench', 'ingest', ...args], installation.user);
   // The rival's packages are not there, unless in a folder further up, where Node looks, too.
   const said = await bench('--smoke');
-  const [, baseline] = /^ingest: as it should be: callboard(, baseline)?, floor\n/.exec(said) ?? assert.fail(said);
+  const [, baseline] =
+    /^ingest: as it should be: callboard, ephemeral(, baseline)?, floor\n/.exec(said) ?? assert.fail(said);
   const skipped = '\n  baseline is skipped: npm install ajv ajv-formats to have it take part.\n';
   assert.equal(said.includes(skipped), baseline === undefined);
   const server = installation.start(command, ['serve', '--port', '0'], installation.user);

@@ -112,6 +112,7 @@ for (const { name } of programs.filter(({ port }) => port !== undefined)) {
 test('the commands of the README are those that are tested here', () => {
   const commands = textsIn('sh').flatMap((text) => text.trim().split(/\n| && /));
   const tested = ['npm ci', 'npm start', 'npm test', 'npm run bench -- ingest', 'npx callboard simulate'];
+  tested.push('npx callboard export --out backup.ndjson', 'npx callboard import --data-dir ./copy backup.ndjson');
   assert.deepEqual([...new Set(commands)].sort(), tested.sort());
 });
 
@@ -128,7 +129,7 @@ test('npm test: this file is part of it', () => {
 
 test('npm run bench -- ingest: the scenario is there, and its outcomes are right', async () => {
   const stdout = await installation.run('npm', ['run', 'bench', '--', 'ingest', '--smoke'], installation.checkout);
-  assert.match(stdout, /^ingest: as it should be: callboard, baseline/m);
+  assert.match(stdout, /^ingest: as it should be: callboard, ephemeral, baseline/m);
 });
 
 test(
@@ -148,6 +149,13 @@ test(
       assert.deepEqual(summary, { ok: true, executors: 2, done: 20 });
       if (build) await installation.run('npm', ['run', 'build'], installation.checkout);
     }
+    const run = (...args: string[]) => installation.run('npx', ['callboard', ...args], installation.checkout);
+    await run('export', '--out', 'backup.ndjson');
+    await run('import', '--data-dir', './copy', 'backup.ndjson');
+    assert.equal(
+      await run('export', '--data-dir', './copy'),
+      readFileSync(join(installation.checkout, 'backup.ndjson'), 'utf8'),
+    );
     server.signal('SIGTERM');
     await server.ended;
     assert.match(server.stdout, /"msg":"stopped"/);

@@ -28,6 +28,8 @@ export interface Option<T> extends Kind<T> {
   fallback(env: Environment): T;
   /** The fallback in the help's words. Default: the fallback itself. */
   readonly fallbackText?: string;
+  /** Its value may stand without the flag: `callboard import FILE`. At most one option of a command. */
+  readonly bare?: true;
 }
 
 /** The options of one command, in the order in which its help shows them. */
@@ -51,6 +53,19 @@ export function decimal(min: number, max: number): Kind<number> {
     placeholder: 'number',
     expects: `a number from ${min} to ${max}`,
     parse: (text) => (/^(\d{1,15}(\.\d{1,15})?|\.\d{1,15})$/.test(text) ? within(min, max, Number(text)) : undefined),
+  };
+}
+
+/** A whole number with a unit, in the unit that counts 1, from 1 to `max`: `30d` is a number of milliseconds. */
+export function measured(units: Readonly<Record<string, number>>, example: string, max: number): Kind<number> {
+  return {
+    placeholder: example,
+    expects: `a whole number with a unit (${Object.keys(units).join(', ')}), like ${example}`,
+    parse(text) {
+      const [, digits = '', unit = ''] = /^(\d{1,15})([a-z]+)$/.exec(text) ?? [];
+      const size = Object.hasOwn(units, unit) ? units[unit] : undefined;
+      return size === undefined ? undefined : within(1, max, Number(digits) * size);
+    },
   };
 }
 
@@ -126,7 +141,12 @@ function flagValues(command: string, options: readonly Option<unknown>[], args: 
   });
   const values = new Map<string, string>();
   for (const token of tokens) {
-    if (token.kind === 'positional') throw misused(command, `unexpected argument ${quoted(token.value)}`);
+    if (token.kind === 'positional') {
+      const bare = options.find((option) => option.bare && !values.has(option.name));
+      if (bare === undefined) throw misused(command, `unexpected argument ${quoted(token.value)}`);
+      values.set(bare.name, token.value);
+      continue;
+    }
     if (token.kind === 'option-terminator') continue;
     const option = options.find(({ name }) => token.rawName === `--${name}`);
     if (option === undefined) throw misused(command, `unknown flag ${quoted(token.rawName)}`);
@@ -160,8 +180,9 @@ export function helpText(command: string, summary: string, table: OptionTable, e
     const fallback = option.fallbackText ?? String(option.fallback(env));
     return [flagHead(option), option.help, `Default: ${fallback}. Environment: ${variableOf(option)}.`];
   });
+  const bare = Object.values(table).find((option) => option.bare);
   return [
-    `Usage: callboard ${command} [options]`,
+    `Usage: callboard ${command} [options]${bare === undefined ? '' : ` [${bare.placeholder}]`}`,
     wrapped(summary, 80).join('\n'),
     ['Options:', ...helpRows([...rows, ['--help', 'Show this.']])].join('\n'),
     'A flag wins over its environment variable, and that over the default.\n',

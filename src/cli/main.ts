@@ -4,7 +4,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { CommandError, FAILED, MISUSED } from './errors.js';
 import { type Environment, helpText, type OptionTable, type Read, readOptions } from './flags.js';
-import { serveOptions, serveSettings, simulateOptions, simulateSettings } from './options.js';
+import {
+  exportOptions,
+  exportSettings,
+  importOptions,
+  importSettings,
+  serveOptions,
+  serveSettings,
+  simulateOptions,
+  simulateSettings,
+} from './options.js';
 
 interface Command {
   readonly summary: string;
@@ -13,18 +22,19 @@ interface Command {
   run(args: readonly string[], env: Environment): Promise<number>;
 }
 
-/** A command that takes options, and nothing else. */
+/** A command that takes options, and nothing else. @param more For its help, behind the summary. */
 function optionsOnly(
   name: string,
   summary: string,
   options: OptionTable,
   run: (read: Read) => Promise<number>,
+  more = '',
 ): [string, Command] {
   return [
     name,
     {
       summary,
-      help: async (_, env) => helpText(name, summary, options, env),
+      help: async (_, env) => helpText(name, `${summary} ${more}`.trim(), options, env),
       run: (args, env) => run(readOptions(name, options, args, env)),
     },
   ];
@@ -48,6 +58,28 @@ const commands = new Map<string, Command>([
       const { simulate } = await import('./simulate.js');
       return simulate(simulateSettings(read));
     },
+  ),
+  optionsOnly(
+    'export',
+    'Write out all that is kept, to back it up or to move it.',
+    exportOptions,
+    async (read) => {
+      const { exportStore } = await import('./export.js');
+      return exportStore(exportSettings(read));
+    },
+    'It also does so while a server runs on that folder, as of one moment. What it writes is NDJSON: executors, then ' +
+      'missions, each with its events. The tokens of executors are in it, which whoever has them can act with: the ' +
+      'file of --out is for its owner only (mode 0600), so keep it that way, and mind where a pipe leads.',
+  ),
+  optionsOnly(
+    'import',
+    'Make a store from what callboard export wrote.',
+    importOptions,
+    async (read) => {
+      const { importStore } = await import('./import.js');
+      return importStore(importSettings(read));
+    },
+    'Every line is checked first. The store is there when the whole file is in it; if anything is wrong, nothing is.',
   ),
   [
     'bench',

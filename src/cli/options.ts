@@ -1,7 +1,17 @@
 /** The options of each command: one row per option, and from the rows what the command is given. */
 import { availableParallelism, homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
-import { decimal, type Environment, type OptionTable, oneOf, type Read, wholeNumber, word } from './flags.js';
+import {
+  decimal,
+  type Environment,
+  measured,
+  type OptionTable,
+  oneOf,
+  type Read,
+  toggle,
+  wholeNumber,
+  word,
+} from './flags.js';
 
 /** How much is logged, most first. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -34,9 +44,35 @@ export const serveOptions = {
     expects: 'the path of a folder',
     parse: (text: string) => (text === '' || text.includes('\0') ? undefined : resolve(text)),
     name: 'data-dir',
-    help: 'Folder for what outlives a restart. This version keeps nothing there yet, and does not create it.',
+    help: 'Folder for executors, missions and events. Made if there is none; one server at a time can use it.',
     fallback: defaultDataDir,
     fallbackText: '$XDG_DATA_HOME/callboard, else ~/.local/share/callboard',
+  },
+  ephemeral: {
+    ...toggle,
+    name: 'ephemeral',
+    help: 'Keep everything in memory only: a restart forgets it.',
+    fallback: () => false,
+  },
+  flushInterval: {
+    ...wholeNumber(1, 10_000),
+    name: 'flush-interval',
+    help: 'Milliseconds after which an event is on disk at the latest. What a REST answer says is on disk before it is given.',
+    fallback: () => 20,
+  },
+  retain: {
+    ...measured({ s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }, '30d', 100 * 365 * 86_400_000),
+    name: 'retain',
+    help: 'How long a mission is kept after its end.',
+    fallback: () => 30 * 86_400_000,
+    fallbackText: '30d',
+  },
+  maxStore: {
+    ...measured({ mb: 2 ** 20, gb: 2 ** 30 }, '10gb', 60 * 2 ** 30),
+    name: 'max-store',
+    help: 'How much may be kept, at most 60gb. Beyond it, missions that ended first go before their time.',
+    fallback: () => 10 * 2 ** 30,
+    fallbackText: '10gb',
   },
   logLevel: {
     ...oneOf(logLevels),
@@ -55,7 +91,10 @@ export function serveSettings(read: Read) {
     port: read(serveOptions.port),
     host: read(serveOptions.host),
     threads: read(serveOptions.threads),
-    dataDir: read(serveOptions.dataDir),
+    dataDir: read(serveOptions.ephemeral) ? undefined : read(serveOptions.dataDir),
+    flushInterval: read(serveOptions.flushInterval),
+    retain: read(serveOptions.retain),
+    maxStoreBytes: read(serveOptions.maxStore),
     logLevel: read(serveOptions.logLevel),
   };
 }
@@ -109,6 +148,56 @@ export function simulateSettings(read: Read) {
     rate: read(simulateOptions.rate),
     duration: read<number | undefined>(simulateOptions.duration),
   };
+}
+
+/** The path of a file that need not be named. */
+const file = {
+  placeholder: 'file',
+  expects: 'the path of a file',
+  parse: (text: string) => (text === '' || text.includes('\0') ? undefined : resolve(text)),
+  fallback: () => undefined,
+};
+
+/** What `callboard export` can be told. */
+export const exportOptions = {
+  dataDir: { ...serveOptions.dataDir, help: 'Folder of the store to write out.' },
+  out: {
+    ...file,
+    name: 'out',
+    help: 'File to write, for its owner only. It is there when it is whole, in place of an older one of that name.',
+    fallbackText: 'standard output',
+  },
+} satisfies OptionTable;
+
+/** What `callboard export` was told. */
+export type ExportSettings = ReturnType<typeof exportSettings>;
+
+/** @param read From `readOptions` with `exportOptions`. */
+export function exportSettings(read: Read) {
+  return { dataDir: read(exportOptions.dataDir), out: read<string | undefined>(exportOptions.out) };
+}
+
+/** What `callboard import` can be told. */
+export const importOptions = {
+  dataDir: {
+    ...serveOptions.dataDir,
+    help: 'Folder to make the store in. It must hold none, or an empty one, and no server may run on it.',
+  },
+  file: {
+    ...file,
+    name: 'file',
+    help: 'File to read; the name of the flag may be left out.',
+    fallbackText: 'standard input',
+    bare: true,
+  },
+} satisfies OptionTable;
+
+/** What `callboard import` was told. */
+export type ImportSettings = ReturnType<typeof importSettings>;
+
+/** @param read From `readOptions` with `importOptions`. */
+export function importSettings(read: Read) {
+  return { dataDir: read(importOptions.dataDir), file: read<string | undefined>(importOptions.file) };
 }
 
 /** The folder of the XDG base directory specification, which has relative paths ignored. */

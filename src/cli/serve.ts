@@ -1,6 +1,7 @@
 /** `callboard serve`: runs a server until it is told to stop. */
 import { once } from 'node:events';
 import { createServer } from '../server/index.js';
+import { StorageError } from '../store/storage-error.js';
 import { CommandError, FAILED } from './errors.js';
 import { createLog } from './log.js';
 import type { ServeSettings } from './options.js';
@@ -14,12 +15,15 @@ const stopLimit = 10_000;
  * A second signal ends it at once.
  *
  * @returns The exit code, 0.
- * @throws CommandError where the address cannot be listened on.
+ * @throws CommandError where the address cannot be listened on, or the data folder not be used.
  */
-export async function serve({ host, port, threads, logLevel }: ServeSettings): Promise<number> {
+export async function serve({ logLevel, ...settings }: ServeSettings): Promise<number> {
+  const { host, port, threads, dataDir } = settings;
   const stop = stopOnSignals();
   const log = createLog(logLevel);
-  const server = await createServer({ host, port, threads, log });
+  const server = await createServer({ ...settings, log }).catch((error: unknown) => {
+    throw error instanceof StorageError ? new CommandError(FAILED, error.message, { cause: error }) : error;
+  });
   try {
     await server.listen();
   } catch (error) {
@@ -28,7 +32,7 @@ export async function serve({ host, port, threads, logLevel }: ServeSettings): P
   }
   // However little else is to be logged: nobody else knows the port, if it was to be any.
   const announcing = logLevel === 'silent' ? log : log.child({}, { level: 'info' });
-  announcing.info({ url: server.url, threads }, `listening on ${server.url}`);
+  announcing.info({ url: server.url, threads, dataDir }, `listening on ${server.url}`);
 
   if (!stop.aborted) await once(stop, 'abort');
   log.info({ signal: stop.reason }, 'stopping');

@@ -29,6 +29,7 @@ export const errorStatus = {
   no_resumable_executor_available: 503,
   executor_not_connected: 503,
   unavailable: 503,
+  storage_unavailable: 503,
   executor_timeout: 504,
 } as const;
 

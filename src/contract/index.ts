@@ -13,6 +13,7 @@ export {
 } from './events.js';
 export { specVersion } from './fields.js';
 export { type JsonSchemaDocument, jsonSchema } from './json-schema.js';
+export * from './queries.js';
 export type { Issue } from './shape.js';
 export * from './transitions.js';
 export * from './types.js';

@@ -13,6 +13,8 @@ import type {
   MissionRecord,
   WebSocketConn,
 } from '../contract/index.js';
+import { Store } from '../store/store.js';
+import type { Trouble } from '../store/thread.js';
 import type { EndedMissionLimits } from './ended-missions.js';
 import type { Notice, RegistryEvents } from './events.js';
 import { IdentityStore } from './identity-store.js';
@@ -26,19 +28,50 @@ export interface RegistryOptions extends Partial<EndedMissionLimits> {
   readonly highWater?: number;
   /** Megabytes of heap each thread may use; one that needs more dies and is replaced. Default: 4,096. */
   readonly threadHeapMb?: number;
+  /**
+   * A folder in which to keep executors, missions and events, made if there is none; only one registry at a time can use
+   * it. Default: none, nothing outlives the process.
+   */
+  readonly dataDir?: string | undefined;
+  /** Milliseconds after which an event is durable at the latest, with `dataDir`. Default: 20. */
+  readonly flushInterval?: number;
+  /** With `dataDir`: milliseconds for which a mission is kept after its end. Default: 30 days. */
+  readonly retain?: number;
+  /** With `dataDir`: bytes that may be kept; beyond, missions that ended first go before their time. Default: 10 GiB. */
+  readonly maxStoreBytes?: number;
+  /** With `dataDir`: told how many of the missions that are not over are back, while it is opened. */
+  readonly onRecovery?: (done: number, of: number) => void;
+  /** With `dataDir`: told why nothing can be written any more, and with undefined when that is over. */
+  readonly onTrouble?: (trouble: Trouble | undefined) => void;
   /** Told what people may want to know: dropped events, late ones, actors that failed, threads that died. */
   readonly onNotice?: (notice: Notice | SystemEvent) => void;
 }
 
-/** Makes an asynchronous registry; it resolves once its threads are up. */
+/**
+ * Makes an asynchronous registry; it resolves once its threads are up and, with `dataDir`, what is kept there is back.
+ * @throws StorageError if the folder cannot be used
+ */
 export async function createRegistry(options: RegistryOptions = {}): Promise<AsyncExecutorRegistry> {
-  const registry = new AsyncExecutorRegistry(options);
+  const { dataDir, threads = availableParallelism(), flushInterval = 20 } = options;
+  const { retain = 30 * 86_400_000, maxStoreBytes: maxBytes = 10 * 2 ** 30 } = options;
+  const { onTrouble = () => undefined, onRecovery = () => undefined } = options;
+  const store =
+    dataDir === undefined
+      ? undefined
+      : await Store.open({ folder: dataDir, threads, flushInterval, retain, maxBytes, onTrouble });
+  const registry = new AsyncExecutorRegistry(options, store);
+  await registry.supervisor.restore(onRecovery);
   await registry.supervisor.system.settle();
   return registry;
 }
 
+/** How many ended missions stay in memory, and how long (ms): where there is a store, the rest is found there. */
+const KEPT_WITHOUT_STORE = { maxEndedMissions: 10_000, maxEndedMissionAgeMs: 3_600_000 } as const;
+const KEPT_WITH_STORE = { maxEndedMissions: 1_000, maxEndedMissionAgeMs: 60_000 } as const;
+
 /**
- * As `ExecutorRegistry`, with promises, and the same events. Everything but `pushToExecutor` of an executor that the
+ * As `ExecutorRegistry`, with promises, and the same events. With `dataDir`, what a call has done is durable when it
+ * resolves, and it rejects with a `StorageError` where that cannot be. Everything but `pushToExecutor` of an executor that the
  * server holds is answered as soon as what came before it has been processed.
  *
  * @example
@@ -51,15 +84,12 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
   /** Whoever handed in an event that has put its thread behind. */
   #waiting: { readonly thread: number; readonly resolve: () => void }[] = [];
 
-  constructor({
-    threads = availableParallelism(),
-    highWater,
-    threadHeapMb = DEFAULT_THREAD_HEAP_MB,
-    maxEndedMissions = 10_000,
-    maxEndedMissionAgeMs = 3_600_000,
-    onNotice,
-  }: RegistryOptions) {
+  /** @param store what it keeps things in; it is closed with the registry */
+  constructor(options: RegistryOptions, store: Store | undefined) {
     super();
+    const { threads = availableParallelism(), highWater, threadHeapMb = DEFAULT_THREAD_HEAP_MB, onNotice } = options;
+    const limits = store === undefined ? KEPT_WITHOUT_STORE : KEPT_WITH_STORE;
+    const { maxEndedMissions = limits.maxEndedMissions, maxEndedMissionAgeMs = limits.maxEndedMissionAgeMs } = options;
     const notice = onNotice ?? (() => undefined);
     const stage = threadStage({
       threads,
@@ -74,6 +104,7 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
       notice,
       now: Date.now,
       endedMissions: { maxEndedMissions, maxEndedMissionAgeMs },
+      store,
     });
     stage.system.onDrain((drained) => this.#letGo(({ thread }) => thread === drained));
   }
@@ -81,11 +112,14 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
   async register(req: ExecutorRegisterRequest): Promise<ExecutorRegisterResponse | { error: string; status: 400 }> {
     const registered = this.supervisor.register(req);
     if (!registered.ok) return { error: JSON.stringify(registered.issues), status: 400 };
+    await this.supervisor.kept();
     return registered.response;
   }
 
   async deregister(executorId: string, reason: DeregistrationReason = 'graceful_shutdown'): Promise<boolean> {
-    return this.supervisor.deregister(executorId, reason);
+    const deregistered = this.supervisor.deregister(executorId, reason);
+    await this.supervisor.kept();
+    return deregistered;
   }
 
   async authenticate(executorId: string, token: string): Promise<boolean> {
@@ -107,22 +141,28 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
   }
 
   async assignMission(missionId: string, executorId: string): Promise<MissionRecord> {
-    this.supervisor.missions.assign(missionId, executorId);
+    // One that is over may be in the store only: it stays as it is.
+    if (!(await this.supervisor.missions.isStored(missionId))) this.supervisor.missions.assign(missionId, executorId);
     const mission = await this.getMission(missionId);
+    await this.supervisor.kept();
     if (mission === undefined) throw new Error(`mission ${missionId} could not be created`);
     return mission;
   }
 
   async failMission(missionId: string, error: string): Promise<void> {
     this.supervisor.missions.fail(missionId, error);
+    await this.getMission(missionId);
+    await this.supervisor.kept();
   }
 
   async getMission(missionId: string): Promise<MissionRecord | undefined> {
-    return this.supervisor.missions.look(missionId)?.later();
+    return this.supervisor.missions.record(missionId);
   }
 
   async transitionMission(missionId: string, targetState: 'paused' | 'running' | 'aborted'): Promise<boolean> {
-    return (await this.supervisor.missions.transition(missionId, targetState).later()).ok;
+    const { ok } = await this.supervisor.missions.transition(missionId, targetState).later();
+    await this.supervisor.kept();
+    return ok;
   }
 
   async list(): Promise<ExecutorSummary[]> {
@@ -156,6 +196,7 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
     this.supervisor.closeConnections();
     this.supervisor.identities.close();
     await this.supervisor.system.close();
+    await this.supervisor.store?.close();
     this.#letGo(() => true);
   }
 

@@ -12,6 +12,7 @@ import type {
   MissionState,
   WebSocketConn,
 } from '../contract/types.js';
+import type { KeptExecutor } from '../store/kept.js';
 import { PickIndex } from './pick.js';
 
 const states = new Map([...liveStates, ...terminalStates].map((state) => [state, state] as const));
@@ -23,6 +24,8 @@ export interface MissionEntry {
   state: MissionState;
   createdAt: string;
   updatedAt: string;
+  /** From 1, in the order of creation. */
+  number: number;
 }
 
 /**
@@ -81,6 +84,14 @@ export class Directory {
     return executor;
   }
 
+  /** Takes in an executor that was registered in an earlier run; it is not connected. */
+  restore({ left: _, ...kept }: KeptExecutor): void {
+    const currentMissions = this.#liveMissionsOf(kept.executorId);
+    const executor: ExecutorRegistration = { ...kept, connected: false, currentMissions };
+    this.#executors.set(kept.executorId, executor);
+    this.#picks.put(executor);
+  }
+
   /** Removes an executor and returns what it was; its missions stay, in the state they are in. */
   remove(executorId: string): ExecutorRegistration | undefined {
     const executor = this.#executors.get(executorId);
@@ -131,6 +142,11 @@ export class Directory {
       this.#picks.update(mission.executorId);
     }
     return true;
+  }
+
+  /** Whether an executor is neither registered, nor has missions that are not over. */
+  isGone(executorId: string): boolean {
+    return !this.#executors.has(executorId) && (this.#liveMissions.get(executorId)?.size ?? 0) === 0;
   }
 
   /** The missions of an executor, registered or not, that are not over. */

@@ -6,7 +6,8 @@ import type { Description, ExecutorMessage, ExecutorStart } from '../../actors/e
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
 import type { AnyRef, AskOptions, Behaviour, Ref } from '../actor/index.js';
 import { type ExecutorRegistration, specVersion } from '../contract/index.js';
-import type { Directory } from './directory.js';
+import type { Store } from '../store/store.js';
+import type { Directory, MissionEntry } from './directory.js';
 import type { Stage } from './stage.js';
 
 /** A question to an actor, not yet put. Both ways of putting it fail with an `AskError` if there is no answer. */
@@ -24,6 +25,10 @@ export interface ExecutorActorsOptions {
   readonly onReport: (report: Report) => void;
   /** Told that an executor's actor has started again, its thread having died. */
   readonly onRestart: (executorId: string) => void;
+  /** Keeps what the actors write. */
+  readonly store: Store | undefined;
+  /** Told of missions that have to be found in the store: their executor's actor starts, and waits for `recovered`. */
+  readonly onRecovery: (executorId: string, missions: readonly Readonly<MissionEntry>[]) => void;
 }
 
 type ReportsMessage = Report | { readonly type: 'watch'; readonly ref: AnyRef };
@@ -50,7 +55,7 @@ export class ExecutorActors<Kept> {
     const known = this.#refs.get(executorId);
     if (known !== undefined) return known;
     const ref = this.#stage.spawn(
-      () => this.#start(executorId),
+      (thread) => this.#start(executorId, thread),
       (lastEventTs) => this.#options.directory.saw(executorId, lastEventTs),
     );
     this.#refs.set(executorId, ref);
@@ -76,12 +81,16 @@ export class ExecutorActors<Kept> {
   }
 
   /** What an executor's actor starts from: all that the directory knows. */
-  #start(executorId: string): ExecutorStart {
-    const { directory } = this.#options;
+  #start(executorId: string, thread: number): ExecutorStart {
+    const { directory, store, onRecovery } = this.#options;
     const registration = directory.executors.get(executorId);
     const missions = directory.liveMissions(executorId);
     const description = registration ? descriptionOf(registration) : { lenient: false };
-    return { executorId, description, reports: this.#reports, missions };
+    const start = { executorId, description, reports: this.#reports, journal: store?.journals[thread] };
+    if (store === undefined || missions.length === 0) return { ...start, missions };
+    // The directory does not know all of them: an open question, say.
+    queueMicrotask(() => onRecovery(executorId, missions));
+    return { ...start, missions: undefined };
   }
 
   #tellConnection(executorId: string, ref: Ref<ExecutorMessage<Kept>>): void {

@@ -116,6 +116,15 @@ export class IdentityStore {
     return token;
   }
 
+  /** Takes in an executor's token that was kept elsewhere, unless it has one here. */
+  restore(executorId: string, token: string): void {
+    this.#load();
+    if (this.#identities.get(executorId) !== undefined) return;
+    this.#identities.put({ executorId, token, lastSeenAt: new Date(this.#now()).toISOString() });
+    this.#changed();
+    this.#minted.set(executorId, this.#version);
+  }
+
   /**
    * Notes that a known executor was heard of.
    * @param at the time in ms since 1970.

@@ -23,16 +23,16 @@ export interface Stage<Kept> {
   readonly system: System;
   /**
    * Starts an executor's actor.
-   * @param start what it starts from; called again should its thread die
+   * @param start what it starts from, given its thread's number; called again should its thread die
    * @param seen told the time of its last event after each message, where that costs nothing
    */
-  spawn(start: () => ExecutorStart, seen: (lastEventTs: string) => void): Ref<ExecutorMessage<Kept>>;
+  spawn(start: (thread: number) => ExecutorStart, seen: (lastEventTs: string) => void): Ref<ExecutorMessage<Kept>>;
   /** Told that such an actor was given up on. */
   ended(ref: AnyRef): void;
   /** The message that brings an actor an event as a program handed it in; undefined if it can't even be sent. */
   incoming(envelope: unknown): ExecutorMessage<Kept> | undefined;
-  /** A mission as programs see it. */
-  record(view: MissionView<Kept>): MissionRecord;
+  /** A mission as programs see it. @param earlier JSON texts of its recent events that the view leaves out */
+  record(view: MissionView<Kept>, earlier?: readonly string[]): MissionRecord;
   /** Its recent events as JSON texts. */
   texts(view: MissionView<Kept>): readonly string[];
 }
@@ -51,7 +51,7 @@ export function localStage(clock: Clock = backgroundClock): Stage<EventEnvelope>
         if (next.lastEventTs !== undefined) seen(next.lastEventTs);
         return next;
       };
-      return system.spawn({ ...localExecutor, receive }, start(), { supervision: EXECUTOR_SUPERVISION });
+      return system.spawn({ ...localExecutor, receive }, start(0), { supervision: EXECUTOR_SUPERVISION });
     },
     ended: () => undefined,
     incoming: (envelope) => ({ type: 'event', envelope }),
@@ -66,12 +66,14 @@ export function threadStage(options: SystemOptions & { readonly threads: number 
   const system = createSystem(options);
   return {
     system,
-    spawn: (start) =>
-      system.spawnOnThread<typeof executorOnThread>(executorModule, start(), {
-        thread: placement.take(),
-        restore: start,
+    spawn(start) {
+      const thread = placement.take();
+      return system.spawnOnThread<typeof executorOnThread>(executorModule, start(thread), {
+        thread,
+        restore: () => start(thread),
         supervision: EXECUTOR_SUPERVISION,
-      }),
+      });
+    },
     ended(ref) {
       const thread = system.threadOf(ref);
       if (thread !== undefined) placement.release(thread);
@@ -84,7 +86,10 @@ export function threadStage(options: SystemOptions & { readonly threads: number 
         return undefined;
       }
     },
-    record: (view) => ({ ...view, recentEvents: view.recentEvents.map((text) => JSON.parse(text)) }),
+    record: ({ stored: _, ...view }, earlier = []) => ({
+      ...view,
+      recentEvents: [...earlier, ...view.recentEvents].map((text) => JSON.parse(text)),
+    }),
     texts: (view) => view.recentEvents,
   };
 }

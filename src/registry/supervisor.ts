@@ -7,6 +7,7 @@
  */
 import type { ExecutorMessage, ExecutorView } from '../../actors/executor.js';
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
+import type { MissionStart } from '../../actors/mission.js';
 import { AskError, type Ref, type System } from '../actor/index.js';
 import {
   type EventEnvelope,
@@ -17,7 +18,9 @@ import {
   parseRegisterPayload,
   type WebSocketConn,
 } from '../contract/index.js';
-import { Directory } from './directory.js';
+import type { Store } from '../store/store.js';
+import type { Standing } from '../store/writer.js';
+import { Directory, type MissionEntry } from './directory.js';
 import { type EndedMissionLimits, type EndedMissionsMessage, endedMissions } from './ended-missions.js';
 import type { Notice, RegistryEvent } from './events.js';
 import { descriptionOf, ExecutorActors, type Inquiry } from './executor-actors.js';
@@ -26,7 +29,7 @@ import type { IdentityStore } from './identity-store.js';
 import { Missions } from './missions.js';
 import { Outbox } from './outbox.js';
 import type { Stage } from './stage.js';
-import { summaryOf } from './views.js';
+import { keptExecutorOf, summaryOf } from './views.js';
 
 /** Milliseconds that an executor's actor has to say when it last heard an event. */
 const SUMMARY_TIMEOUT = 1_000;
@@ -43,6 +46,8 @@ export interface SupervisorOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly endedMissions: EndedMissionLimits;
+  /** What outlives the process; by default nothing does. */
+  readonly store?: Store | undefined;
 }
 
 /** What registering gives: the response, and a warning for the executor where it speaks a later version. */
@@ -65,17 +70,23 @@ export class Supervisor<Kept> {
   readonly #ended: Ref<EndedMissionsMessage>;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
+  /** Executors whose missions are being found in the store, and the latest such search. */
+  readonly #recovering = new Map<string, object>();
+  readonly store: Store | undefined;
 
   constructor(stage: Stage<Kept>, options: SupervisorOptions) {
     this.#stage = stage;
     this.system = stage.system;
     this.#options = options;
     this.identities = options.identities;
+    this.store = options.store;
     this.#actors = new ExecutorActors(stage, {
       directory: this.directory,
       connectionOf: (executorId) => this.#handedIn.get(executorId),
       onReport: (report) => this.#onReport(report),
       onRestart: (executorId) => this.#outbox.sendAgain(executorId),
+      store: options.store,
+      onRecovery: (executorId, missions) => void this.#recover(executorId, missions),
     });
     this.#outbox = new Outbox(this.system, (executorId) => this.#actors.ref(executorId));
     this.missions = new Missions(stage, {
@@ -84,6 +95,7 @@ export class Supervisor<Kept> {
       outbox: this.#outbox,
       emit: (event) => this.#emit(event),
       timestamp: () => this.#timestamp(),
+      store: options.store,
     });
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
@@ -97,6 +109,7 @@ export class Supervisor<Kept> {
     const token = this.identities.issue(executorId);
     const registration = this.directory.upsert(payload, token, this.#timestamp());
     this.#outbox.returned(executorId);
+    this.#keepExecutor(executorId);
     this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
@@ -108,8 +121,17 @@ export class Supervisor<Kept> {
     if (registration === undefined) return false;
     const resumable = registration.capabilities.includes('resumable');
     const left = { type: 'left', resumable } as const;
-    if (registration.currentMissions.size > 0) this.#outbox.depart(executorId, left);
-    else this.#outbox.send(executorId, left);
+    if (registration.currentMissions.size > 0) {
+      // Until its missions are over, it is remembered what became of them.
+      this.store?.keep({
+        type: 'executor',
+        executor: { ...keptExecutorOf(registration), left: resumable ? 'suspended' : 'failed' },
+      });
+      this.#outbox.depart(executorId, left);
+    } else {
+      this.store?.keep({ type: 'executor-gone', executorId });
+      this.#outbox.send(executorId, left);
+    }
     const connection = this.#handedIn.get(executorId);
     if (connection !== undefined) {
       this.system.tell(connection, { type: 'close', code: 1000, reason });
@@ -152,6 +174,44 @@ export class Supervisor<Kept> {
   detach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, false, this.#timestamp());
     this.#outbox.send(executorId, { type: 'disconnected', connection });
+    // Where its actor says when it last sent something, that is kept.
+    void this.summary(executorId)
+      ?.later()
+      .then(() => this.#keepExecutor(executorId), ignore);
+  }
+
+  /** Resolves once all that was done so far is durable, where there is a store. @throws StorageError if it cannot be */
+  async kept(): Promise<void> {
+    await this.store?.kept();
+  }
+
+  /**
+   * Takes up what the store holds: executors, and the missions that are not over, which wait in their last state.
+   * @param progress told how many missions are back, of how many
+   */
+  async restore(progress: (done: number, of: number) => void): Promise<void> {
+    if (this.store === undefined) return;
+    const { executors, live } = this.store;
+    for (const kept of executors) {
+      this.identities.restore(kept.executorId, kept.token);
+      if (kept.left === undefined) this.directory.restore(kept);
+    }
+    let done = 0;
+    for await (const page of this.store.standing(live)) {
+      for (const standing of page) {
+        const { executorId } = standing;
+        // Its actor starts without missions: these follow.
+        this.#actors.ref(executorId);
+        this.directory.addMission(entryOf(standing));
+        this.#outbox.send(executorId, { type: 'create', mission: startOf(standing) });
+      }
+      done += page.length;
+      progress(done, live.length);
+    }
+    // What the crash left undone.
+    for (const { executorId, left } of executors)
+      if (left !== undefined && this.directory.liveMissions(executorId).some(({ state }) => state !== 'suspended'))
+        this.#outbox.depart(executorId, { type: 'left', resumable: left === 'suspended' });
   }
 
   /** Where an executor's events are to be sent. */
@@ -241,7 +301,14 @@ export class Supervisor<Kept> {
       }
       case 'lost': {
         const { missionId, executorId, at } = report;
+        const number = this.directory.missions.get(missionId)?.number;
         const prevState = this.#noteState(missionId, 'failed', at);
+        if (number !== undefined)
+          this.store?.keep({
+            type: 'state',
+            number,
+            state: { state: 'failed', updatedAt: at, completedAt: at, error: 'mission_lost', events: 0 },
+          });
         if (prevState !== undefined)
           this.#emit(['mission:state_change', { missionId, executorId, state: 'failed', prevState }]);
         this.#options.notice(report);
@@ -259,8 +326,44 @@ export class Supervisor<Kept> {
   #noteState(missionId: string, state: MissionState, at: string): MissionState | undefined {
     const before = this.directory.setState(missionId, state, at);
     this.#outbox.confirm(missionId, state);
-    if (before !== undefined && isTerminal(state)) this.system.tell(this.#ended, { type: 'ended', missionId });
+    if (before === undefined || !isTerminal(state)) return before;
+    this.system.tell(this.#ended, { type: 'ended', missionId });
+    const executorId = this.directory.missions.get(missionId)?.executorId;
+    // What it left behind is over.
+    if (executorId !== undefined && this.directory.isGone(executorId))
+      this.store?.keep({ type: 'executor-gone', executorId });
     return before;
+  }
+
+  /** Gives an executor's actor, which has started again, the missions it had, as the store has them. */
+  async #recover(executorId: string, entries: readonly Readonly<MissionEntry>[]): Promise<void> {
+    const missions: MissionStart[] = [];
+    // Should its thread die again meanwhile, this is no longer its business.
+    const turn = {};
+    this.#recovering.set(executorId, turn);
+    try {
+      const numbers = entries.map(({ number }) => number);
+      for await (const page of this.store?.standing(numbers) ?? [])
+        for (const standing of page) missions.push(startOf(standing));
+    } catch {
+      // The store is lost: what is known here has to do.
+      for (const entry of entries) missions.push(entry);
+    }
+    if (this.#recovering.get(executorId) !== turn) return;
+    this.#recovering.delete(executorId);
+    const live = missions.filter(({ state }) => !isTerminal(state));
+    this.#outbox.send(executorId, { type: 'recovered', missions: live });
+    // What its actor had no time to report.
+    for (const { missionId, state, updatedAt } of missions) {
+      const prevState = this.directory.missions.get(missionId)?.state;
+      if (prevState !== undefined && prevState !== state)
+        this.#onReport({ type: 'state', missionId, executorId, state, prevState, at: updatedAt });
+    }
+  }
+
+  #keepExecutor(executorId: string): void {
+    const registration = this.directory.executors.get(executorId);
+    if (registration !== undefined) this.store?.keep({ type: 'executor', executor: keptExecutorOf(registration) });
   }
 
   #forget(missionId: string): void {
@@ -279,6 +382,22 @@ export class Supervisor<Kept> {
     return new Date(this.#options.now()).toISOString();
   }
 }
+
+const ignore = (): void => undefined;
+
+const entryOf = ({ missionId, executorId, createdAt, number, state }: Standing): MissionEntry => ({
+  missionId,
+  executorId,
+  state: state.state,
+  createdAt,
+  updatedAt: state.updatedAt,
+  number,
+});
+
+const startOf = (standing: Standing): MissionStart => ({
+  ...entryOf(standing),
+  kept: { state: standing.state, head: standing.head },
+});
 
 function executorIdOf(envelope: unknown): string | undefined {
   try {

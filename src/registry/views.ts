@@ -7,17 +7,33 @@ import {
   type MissionRecord,
   specVersion,
 } from '../contract/index.js';
+import type { KeptExecutor } from '../store/kept.js';
+import type { Found } from '../store/thread.js';
 import type { MissionEntry } from './directory.js';
 
 /** A mission whose actor was lost: what the directory knows of it. */
-export const recordOf = (entry: Readonly<MissionEntry>): MissionRecord => ({
+export const recordOf = ({ number: _, ...entry }: Readonly<MissionEntry>): MissionRecord => ({
   ...entry,
   ...(isTerminal(entry.state) && { completedAt: entry.updatedAt }),
   recentEvents: [],
 });
 
-/** A `mission_status_response` as JSON text. @param events its recent events, JSON texts */
-export function statusText(mission: MissionView<unknown>, events: readonly string[]): string {
+/** A mission as the store has it. */
+export const storedRecordOf = ({ mission, state, texts }: Found): MissionRecord => ({
+  missionId: mission.missionId,
+  executorId: mission.executorId,
+  state: state.state,
+  createdAt: mission.createdAt,
+  updatedAt: state.updatedAt,
+  ...(state.completedAt !== undefined && { completedAt: state.completedAt }),
+  recentEvents: texts.map((text) => JSON.parse(text)),
+  ...(state.ptySessionRef !== undefined && { ptySessionRef: state.ptySessionRef }),
+  ...(state.exitCode !== undefined && { exitCode: state.exitCode }),
+  ...(state.error !== undefined && { error: state.error }),
+});
+
+/** A `mission_status_response` as JSON text. @param events its recent events, JSON texts. Default: it says nothing of them */
+export function statusText(mission: MissionView<unknown>, events?: readonly string[]): string {
   const status = {
     mission_id: mission.missionId,
     executor_id: mission.executorId,
@@ -29,8 +45,28 @@ export function statusText(mission: MissionView<unknown>, events: readonly strin
     exit_code: mission.exitCode,
     error: mission.error,
   };
-  return `${JSON.stringify(status).slice(0, -1)},"recent_events":[${events.join(',')}]}`;
+  const text = JSON.stringify(status);
+  return events === undefined ? text : `${text.slice(0, -1)},"recent_events":[${events.join(',')}]}`;
 }
+
+/** What the store keeps of an executor. */
+export const keptExecutorOf = (registration: ExecutorRegistration): KeptExecutor => {
+  const { executorId, a2aInstanceId, name, version, specVersion, transportEndpoints, capabilities, token } =
+    registration;
+  const { registeredAt, lastEventTs } = registration;
+  return {
+    executorId,
+    ...(a2aInstanceId !== undefined && { a2aInstanceId }),
+    name,
+    version,
+    specVersion,
+    transportEndpoints,
+    capabilities,
+    token,
+    registeredAt,
+    ...(lastEventTs !== undefined && { lastEventTs }),
+  };
+};
 
 /** An `executor_status`. */
 export function summaryOf(registration: ExecutorRegistration): ExecutorSummary {

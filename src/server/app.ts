@@ -17,10 +17,13 @@ import {
   jsonSchema,
   type OperatorAction,
   parseDispatchPayload,
+  parseEventsQuery,
   parseHitlResponse,
+  parseMissionsQuery,
 } from '../contract/index.js';
 import type { Inquiry } from '../registry/executor-actors.js';
 import type { Supervisor } from '../registry/supervisor.js';
+import { StorageError } from '../store/storage-error.js';
 import type { Dispatcher } from './dispatch.js';
 
 /** Bytes of a request's body. */
@@ -67,13 +70,21 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
   const { directory, identities } = supervisor;
 
   app.get('/healthz', (c) => json(c, { status: 'ok' }));
-  app.get('/readyz', (c) => (isReady() ? json(c, { status: 'ready' }) : json(c, { status: 'stopping' }, 503)));
+  app.get('/readyz', (c) => {
+    if (!isReady()) return json(c, { status: 'stopping' }, 503);
+    const trouble = supervisor.store?.trouble;
+    if (trouble !== undefined) return json(c, { status: 'storage_unavailable', detail: trouble.message }, 503);
+    return json(c, { status: 'ready' });
+  });
   app.get('/api/v1/schema', (c) => json(c, jsonSchema()));
 
   app.post('/api/v1/executors/register', async (c) => {
-    const registered = supervisor.register(await readJson(c));
+    const body = await readJson(c);
+    supervisor.store?.check();
+    const registered = supervisor.register(body);
     if (!registered.ok) return refuse(registered.error, detailOf(registered.issues), registered.issues);
     const { response, warning } = registered;
+    await supervisor.kept();
     return json(c, response, 201, warning === undefined ? {} : { 'x-aiwg-warning': warning });
   });
 
@@ -91,11 +102,12 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
       : refuse('executor_not_found', 'there is no such executor: it may have to register again');
   });
 
-  app.delete('/api/v1/executors/:id', (c) => {
+  app.delete('/api/v1/executors/:id', async (c) => {
     const executorId = c.req.param('id');
     if (!directory.executors.has(executorId)) return refuse('executor_not_found', 'there is no such executor');
     const byExecutor = checkBearer(c, (token) => identities.matches(executorId, token));
     supervisor.deregister(executorId, byExecutor ? 'graceful_shutdown' : 'operator_deleted');
+    await supervisor.kept();
     return c.body(null, 204);
   });
 
@@ -106,8 +118,28 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
     return json(c, body, status);
   });
 
+  app.get('/api/v1/missions', async (c) => {
+    const parsed = parseMissionsQuery(c.req.query());
+    if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
+    const page = await supervisor.missions.list(parsed.query);
+    if (page === undefined)
+      return refuse('invalid_payload', 'missions can be listed by session only where they are kept');
+    const missions = `[${page.missions.join(',')}]`;
+    return send(c, `{"missions":${missions}${page.next === undefined ? '' : `,"next_cursor":"${page.next}"`}}`);
+  });
+
+  app.get('/api/v1/missions/:id/events', async (c) => {
+    const parsed = parseEventsQuery(c.req.query());
+    if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
+    const { after, limit } = parsed.query;
+    const page = await supervisor.missions.history(c.req.param('id'), after, limit);
+    if (page === undefined) return refuse('mission_not_found', 'there is no such mission');
+    const next = page.next === undefined ? '' : `,"next_after":${page.next}`;
+    return send(c, `{"mission_id":${JSON.stringify(c.req.param('id'))},"events":[${page.texts.join(',')}]${next}}`);
+  });
+
   app.get('/api/v1/missions/:id', async (c) => {
-    const status = await supervisor.missions.status(c.req.param('id'))?.later();
+    const status = await supervisor.missions.status(c.req.param('id'));
     if (status === undefined) return refuse('mission_not_found', 'there is no such mission');
     return send(c, status);
   });
@@ -116,12 +148,12 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
     const parsed = parseHitlResponse(await readJson(c));
     if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
     const { hitl_id: hitlId, response } = parsed.payload;
-    return accepted(c, supervisor.missions.respond(c.req.param('id'), hitlId, response));
+    return accepted(c, supervisor, supervisor.missions.respond(c.req.param('id'), hitlId, response));
   });
 
   for (const action of ['pause', 'resume', 'abort'] as const satisfies readonly OperatorAction[])
     app.post(`/api/v1/missions/:id/${action}`, (c) =>
-      accepted(c, supervisor.missions.operate(c.req.param('id'), action)),
+      accepted(c, supervisor, supervisor.missions.operate(c.req.param('id'), action)),
     );
 
   // A known path with another method.
@@ -138,6 +170,7 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
   app.notFound((c) => errorResponse('not_found', `there is nothing at ${c.req.path}`));
   app.onError((error) => {
     if (error instanceof Refused) return errorResponse(error.code, error.message, error.issues);
+    if (error instanceof StorageError) return errorResponse('storage_unavailable', storageDetail(error));
     if (error instanceof AskError) {
       log.warn({ error: error.message }, 'an actor did not answer');
       return errorResponse('unavailable', 'the part of the server that knows this is busy or restarting: try again');
@@ -163,11 +196,19 @@ const json = (c: Context<Node>, body: object, status?: number, headers?: Readonl
   send(c, JSON.stringify(body), status, headers);
 
 /** Answers an operator's wish about a mission. */
-async function accepted(c: Context<Node, string>, inquiry: Inquiry<Outcome>): Promise<Response> {
+async function accepted(
+  c: Context<Node, string>,
+  supervisor: Supervisor<string>,
+  inquiry: Inquiry<Outcome>,
+): Promise<Response> {
   const outcome = await inquiry.later();
   if (!outcome.ok) throw new Refused(outcome.error, refusals[outcome.error]);
+  await supervisor.kept();
   return json(c, { mission_id: c.req.param('id'), state: outcome.state }, 202);
 }
+
+const storageDetail = ({ message }: StorageError): string =>
+  `${message} What was asked may hold until a restart, and no longer: ask again when /readyz says "ready"`;
 
 /** @returns whether a bearer was sent; throws if it was, and is wrong */
 function checkBearer(c: Context<Node>, isRight: (token: string) => boolean): boolean {

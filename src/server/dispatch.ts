@@ -9,9 +9,11 @@ import {
   type ErrorBody,
   type ErrorCode,
   type ExecutorRegistration,
+  errorBodySchema,
   errorStatus,
 } from '../contract/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
+import type { Found } from '../store/thread.js';
 import { Sampler } from './sampler.js';
 
 /** An executor's answer is read no further than this, in bytes. */
@@ -57,18 +59,44 @@ export class Dispatcher {
 
   #answer(sessionId: string, payload: DispatchPayload): DispatchAnswer | Promise<DispatchAnswer> {
     const missionId = payload.mission_id;
-    const fingerprint = createHash('sha256').update(canonical(payload)).digest('base64');
+    const fingerprint = fingerprintOf(payload);
     const known = this.#known.get(missionId);
     if (known?.fingerprint === fingerprint) return known.answer;
-    if (known !== undefined || this.#supervisor.directory.missions.has(missionId))
-      return refusal('mission_exists', `mission ${missionId} exists${known ? ', with another payload' : ''}`);
+    if (known !== undefined) return refusal('mission_exists', `mission ${missionId} exists, with another payload`);
+    const answer = this.#answerNew(sessionId, payload, fingerprint);
+    this.#known.set(missionId, { fingerprint, answer });
+    answer.then(
+      // Where no mission came of it, it may be tried again; one that is over long since is found in the store.
+      () => this.#supervisor.directory.missions.has(missionId) || this.forget(missionId),
+      () => this.forget(missionId),
+    );
+    return answer;
+  }
 
+  async #answerNew(sessionId: string, payload: DispatchPayload, fingerprint: string): Promise<DispatchAnswer> {
+    const missionId = payload.mission_id;
+    const { missions, directory, store } = this.#supervisor;
+    const found = await store?.find(missionId);
+    if (found !== undefined) return answerOf(found, fingerprint);
+    if (directory.missions.has(missionId)) return refusal('mission_exists', `mission ${missionId} exists`);
+    store?.check();
     const picked = this.#pick(payload);
     if ('status' in picked) return picked;
-    // Before anything is sent, so that no early event is lost.
-    this.#supervisor.missions.create(missionId, picked.executorId, 'queued');
-    const answer = this.#forward(sessionId, payload, picked);
-    this.#known.set(missionId, { fingerprint, answer });
+    // Before anything is sent, so that no early event is lost, and none of a mission that a restart would forget.
+    const number = missions.create(missionId, picked.executorId, 'queued', { sessionId, payload });
+    try {
+      await this.#supervisor.kept();
+    } catch (error) {
+      // So that it can be dispatched anew when there is room.
+      missions.withdraw(missionId);
+      throw error;
+    }
+    const answer = await this.#forward(sessionId, payload, picked);
+    if (store === undefined || number === undefined) return answer;
+    store.keep({ type: 'answer', number, answer: { ...answer.body } });
+    // Its actor has written by then that its executor has it.
+    await missions.look(missionId)?.later();
+    await store.kept();
     return answer;
   }
 
@@ -161,6 +189,21 @@ export class Dispatcher {
     this.#supervisor.missions.fail(missionId, `${code}: ${detail}`);
     return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
   }
+}
+
+const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
+
+/** What was answered to a dispatch in an earlier run, or long ago. */
+function answerOf({ mission }: Found, fingerprint: string): DispatchAnswer {
+  const { missionId, payload, answer } = mission;
+  if (payload === undefined || fingerprintOf(payload) !== fingerprint)
+    return refusal('mission_exists', `mission ${missionId} exists${payload ? ', with another payload' : ''}`);
+  const kept = v.safeParse(v.union([dispatchResponseSchema, errorBodySchema]), answer);
+  if (kept.success) {
+    const body = kept.output;
+    return 'error' in body ? { status: errorStatus[body.error], body } : { status: 202, body };
+  }
+  return refusal('mission_exists', `mission ${missionId} exists: it was being dispatched when Callboard stopped`);
 }
 
 const refusal = (code: ErrorCode, detail: string): DispatchAnswer => ({

@@ -8,7 +8,7 @@ import { type AsyncExecutorRegistry, createRegistry } from '../registry/async-re
 import type { EndedMissionLimits } from '../registry/ended-missions.js';
 import { createApp, errorResponse } from './app.js';
 import { Dispatcher } from './dispatch.js';
-import { logEvents, logNotice } from './notices.js';
+import { logEvents, logNotice, logRecovery, logTrouble } from './notices.js';
 import { onClientError } from './raw-error.js';
 import { Upgrades } from './upgrade.js';
 
@@ -21,6 +21,17 @@ export interface ServerOptions extends Partial<EndedMissionLimits> {
   readonly threads?: number;
   /** Megabytes of heap for each thread. Default: 4,096. */
   readonly threadHeapMb?: number;
+  /**
+   * A folder in which to keep executors, missions and events, made if there is none; only one server at a time can use it.
+   * Default: none, nothing outlives the process.
+   */
+  readonly dataDir?: string | undefined;
+  /** Milliseconds after which an event is durable at the latest, with `dataDir`. Default: 20. */
+  readonly flushInterval?: number;
+  /** With `dataDir`: milliseconds for which a mission is kept after its end. Default: 30 days. */
+  readonly retain?: number;
+  /** With `dataDir`: bytes that may be kept; beyond, missions that ended first go before their time. Default: 10 GiB. */
+  readonly maxStoreBytes?: number;
   /** Default: none. */
   readonly log?: Logger;
 }
@@ -53,7 +64,8 @@ const TIMEOUT_CHECKS = 1_000;
 const CLOSE_TIMEOUT = 3_000;
 
 /**
- * Makes a server and starts its threads.
+ * Makes a server and starts its threads; with `dataDir`, the missions that were not over are back when it resolves.
+ * @throws StorageError if the folder cannot be used
  * @example
  * await using server = await createServer({ port: 0 });
  * await server.listen();
@@ -64,6 +76,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   const registry = await createRegistry({
     ...registryOptions,
     onNotice: (notice) => logNotice(log, notice),
+    onTrouble: (trouble) => logTrouble(log, trouble),
+    onRecovery: logRecovery(log),
   });
   const { supervisor } = registry;
   logEvents(log, registry);

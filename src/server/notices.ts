@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { formatRef, type SystemEvent } from '../actor/index.js';
 import type { AsyncExecutorRegistry } from '../registry/async-registry.js';
 import type { Notice } from '../registry/events.js';
+import type { Trouble } from '../store/thread.js';
 import { Sampler } from './sampler.js';
 
 /** Executors and missions that come and go. */
@@ -45,4 +46,24 @@ export function logNotice(log: Logger, notice: Notice | SystemEvent): void {
     case 'dead-letter':
       log.debug(detail, 'a message could not be delivered');
   }
+}
+
+/** The store can't be written, or can again. */
+export function logTrouble(log: Logger, trouble: Trouble | undefined): void {
+  if (trouble === undefined) log.info('the store can be written again');
+  else log.error(trouble, 'the store cannot be written: new dispatches and registrations are refused');
+}
+
+/** Milliseconds between two lines about a recovery. */
+const RECOVERY_LINES = 1_000;
+
+/** Says how a recovery gets on: once if it is quick, and every second if it is not. */
+export function logRecovery(log: Logger): (done: number, of: number) => void {
+  let last = performance.now();
+  return (done, of) => {
+    const now = performance.now();
+    if (done < of && now - last < RECOVERY_LINES) return;
+    last = now;
+    log.info({ done, of }, 'missions are back');
+  };
 }

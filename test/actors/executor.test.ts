@@ -179,15 +179,28 @@ test('a mission that is given up on is reported lost, and there is none such fro
       add() {
         throw new Error('on purpose');
       },
-      list: () => [],
+      show: () => ({ events: [] }),
       free: () => undefined,
     }),
   );
   const description = { lenient: false };
-  const start = { executorId, description, reports: system.spawn(collector<Report>(), reports), missions: [] };
+  const start = {
+    executorId,
+    description,
+    reports: system.spawn(collector<Report>(), reports),
+    missions: [],
+    journal: undefined,
+  };
   const ref = system.spawn(broken, start);
   const create = () => {
-    const mission = { missionId: 'm', executorId, state: 'queued', createdAt: at(0), updatedAt: at(0) } as const;
+    const mission = {
+      missionId: 'm',
+      executorId,
+      state: 'queued',
+      createdAt: at(0),
+      updatedAt: at(0),
+      number: 1,
+    } as const;
     system.tell(ref, { type: 'create', mission });
   };
   const look = () =>
@@ -211,9 +224,16 @@ test('a mission that is given up on is reported lost, and there is none such fro
 test('on threads too, what an executor of a later version sends beyond what is known is not kept', () => {
   const system = createSystem({ schedule: 'manual' });
   const reports = system.spawn({ name: 'reports', start: () => undefined, receive: () => undefined }, undefined);
-  const start = { executorId, description: { lenient: true }, reports, missions: [] };
+  const start = { executorId, description: { lenient: true }, reports, missions: [], journal: undefined };
   const ref = system.spawn(executorOnThread, start);
-  const mission = { missionId: 'm', executorId, state: 'queued', createdAt: at(0), updatedAt: at(0) } as const;
+  const mission = {
+    missionId: 'm',
+    executorId,
+    state: 'queued',
+    createdAt: at(0),
+    updatedAt: at(0),
+    number: 1,
+  } as const;
   system.tell(ref, { type: 'create', mission });
   const spaced = JSON.stringify(progress, null, 1);
   for (const frame of [spaced, JSON.stringify({ ...progress, mood: 'good' })])

@@ -57,7 +57,7 @@ test('histories that share a slab keep the newest fifty texts each, and give bac
         }
       }
       assert.deepEqual(
-        histories.map((history) => history.list()),
+        histories.map((history) => history.show().events),
         models,
       );
       const bytes = models.flat().reduce((sum, text) => sum + Buffer.byteLength(text) + 3, 0);
@@ -86,7 +86,7 @@ test('once there is much to keep, the ids that every event repeats take next to 
   const { executorId: executor_id, missionId: mission_id } = ids;
   const text = JSON.stringify({ event: 'mission.progress', executor_id, mission_id, ts: '2026-01-01T00:00:00Z' });
   for (let i = 0; i < 50; i++) history.add(text);
-  assert.deepEqual(history.list(), Array(50).fill(text));
+  assert.deepEqual(history.show().events, Array(50).fill(text));
   assert.ok((slab.used - before) * Slab.blockSize < 50 * (text.length - 45));
 });
 
@@ -95,17 +95,17 @@ test('while a slab is full, a history keeps fewer of its newest texts; when othe
   const [large, small] = [new TextHistory(slab, ids), new TextHistory(slab, ids)];
   const text = (i: number) => String(i).padStart(100_000);
   for (let i = 0; i < 60; i++) large.add(text(i));
-  const kept = large.list();
+  const kept = large.show().events;
   assert.ok(kept.length > 20 && kept.length < 32, `${kept.length}`);
   assert.deepEqual(
     kept,
     Array.from({ length: kept.length }, (_, i) => text(60 - kept.length + i)),
   );
   small.add('x'.repeat(1_000_000));
-  assert.deepEqual(small.list(), []);
+  assert.deepEqual(small.show().events, []);
   large.free();
   for (let i = 0; i < 60; i++) small.add(`${i}`);
-  assert.equal(small.list().length, 50);
+  assert.equal(small.show().events.length, 50);
 });
 
 test('a list of objects is the live one, and outlives the history', () => {

@@ -35,6 +35,7 @@ export class Rig {
       description: { lenient: false, ...description },
       reports: this.system.spawn(collector<Report>(), this.reports),
       missions: [],
+      journal: undefined,
     });
   }
 
@@ -47,7 +48,7 @@ export class Rig {
   create(missionId: string, state: MissionState = 'queued'): void {
     this.tell({
       type: 'create',
-      mission: { missionId, executorId, state: 'queued', createdAt: at(0), updatedAt: at(0) },
+      mission: { missionId, executorId, state: 'queued', createdAt: at(0), updatedAt: at(0), number: 1 },
     });
     for (const [event, data] of ways[state]) this.event(event, missionId, data, at(0));
     this.reports.length = 0;

@@ -24,10 +24,17 @@ export class Running {
   #stderr = '';
   readonly #child: ChildProcess;
 
-  /** @param args Of node, after those that make it understand TypeScript. */
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  /**
+   * @param args Of node, after those that make it understand TypeScript.
+   * @param loader Those: none where what it runs is compiled.
+   */
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    loader: readonly string[] = ['--import', 'tsx'],
+  ) {
     const home = mkdtempSync(join(tmpdir(), 'callboard-test-'));
-    this.#child = spawn(process.execPath, ['--import', 'tsx', ...args], {
+    this.#child = spawn(process.execPath, [...loader, ...args], {
       cwd: root,
       env: { PATH: process.env.PATH, HOME: home, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -6,7 +6,17 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { CommandError, MISUSED } from '../../src/cli/errors.js';
 import { helpText, type OptionTable, readOptions, variableOf } from '../../src/cli/flags.js';
-import { logLevels, serveOptions, serveSettings, simulateOptions, simulateSettings } from '../../src/cli/options.js';
+import {
+  exportOptions,
+  exportSettings,
+  importOptions,
+  importSettings,
+  logLevels,
+  serveOptions,
+  serveSettings,
+  simulateOptions,
+  simulateSettings,
+} from '../../src/cli/options.js';
 
 /** What an option takes, as the text and the value it means, and what it does not take. */
 interface Samples {
@@ -32,6 +42,11 @@ const decimals = (max: number) => ({
   bad: fc.constantFrom('0', '0.05', '-1', String(max + 1), `${max}.5`, '1e3', 'Infinity', 'NaN', '.', '1.', 'fast'),
 });
 
+const paths = {
+  good: fc.constantFrom('/var/lib/callboard', 'here', './two words').map((text) => ({ text, value: resolve(text) })),
+  bad: fc.constantFrom('nul\0'),
+};
+
 const serve = { command: 'serve', table: serveOptions };
 const simulate = { command: 'simulate', table: simulateOptions };
 const samples: readonly Samples[] = [
@@ -43,11 +58,30 @@ const samples: readonly Samples[] = [
     bad: fc.constantFrom(' ', 'two words', 'line\nbreak', 'nul\0'),
   },
   { ...serve, key: 'threads', ...wholeNumbers(1, 64) },
+  { ...serve, key: 'dataDir', ...paths },
   {
     ...serve,
-    key: 'dataDir',
-    good: fc.constantFrom('/var/lib/callboard', 'here', './two words').map((text) => ({ text, value: resolve(text) })),
-    bad: fc.constantFrom('nul\0'),
+    key: 'ephemeral',
+    good: fc.constantFrom({ text: 'true', value: true }, { text: 'false', value: false }),
+    bad: fc.constantFrom('yes', '1', 'TRUE', ' true'),
+  },
+  { ...serve, key: 'flushInterval', ...wholeNumbers(1, 10_000) },
+  {
+    ...serve,
+    key: 'retain',
+    good: fc.constantFrom(
+      { text: '30d', value: 2_592_000_000 },
+      { text: '12h', value: 43_200_000 },
+      { text: '5m', value: 300_000 },
+      { text: '1s', value: 1_000 },
+    ),
+    bad: fc.constantFrom('30', 'd', '0d', '1.5h', '-1d', '1D', '1 d', '1w', '1constructor', '40000d'),
+  },
+  {
+    ...serve,
+    key: 'maxStore',
+    good: fc.constantFrom({ text: '10gb', value: 10_737_418_240 }, { text: '500mb', value: 524_288_000 }),
+    bad: fc.constantFrom('10', 'gb', '0gb', '1.5gb', '10GB', '10 gb', '10kb', '61gb', '1tb'),
   },
   {
     ...serve,
@@ -76,6 +110,10 @@ const samples: readonly Samples[] = [
   { ...simulate, key: 'missions', ...wholeNumbers(1, 10_000_000) },
   { ...simulate, key: 'rate', ...decimals(10_000) },
   { ...simulate, key: 'duration', ...decimals(604_800) },
+  { command: 'export', table: exportOptions, key: 'dataDir', ...paths },
+  { command: 'export', table: exportOptions, key: 'out', ...paths },
+  { command: 'import', table: importOptions, key: 'dataDir', ...paths },
+  { command: 'import', table: importOptions, key: 'file', ...paths },
 ];
 
 function optionOf({ table, key }: Samples) {
@@ -85,7 +123,7 @@ function optionOf({ table, key }: Samples) {
 }
 
 test('every option of every command has its samples here', () => {
-  const keys = [...Object.keys(serveOptions), ...Object.keys(simulateOptions)];
+  const keys = [serveOptions, simulateOptions, exportOptions, importOptions].flatMap((table) => Object.keys(table));
   assert.deepEqual(
     samples.map(({ key }) => key),
     keys,
@@ -100,11 +138,14 @@ for (const sample of samples) {
   test(`${command} ${flag} wins over ${variableOf(option)}, and that over the default`, () => {
     fc.assert(
       fc.property(good, good, fc.boolean(), (first, second, inline) => {
-        const args = inline ? [`${flag}=${first.text}`] : [flag, first.text];
+        // What needs no value has one only where it is joined to it.
+        const given = ({ text }: { text: string }, joined: boolean) =>
+          joined || option.alone !== undefined ? [`${flag}=${text}`] : [flag, text];
+        const args = given(first, inline);
         const env = { [variableOf(option)]: second.text };
         assert.deepEqual(readOptions(command, table, args, env)(option), first.value);
         assert.deepEqual(readOptions(command, table, [], env)(option), second.value);
-        assert.deepEqual(readOptions(command, table, [flag, second.text, ...args], {})(option), first.value);
+        assert.deepEqual(readOptions(command, table, [...given(second, false), ...args], {})(option), first.value);
       }),
     );
     assert.deepEqual(readOptions(command, table, [], {})(option), option.fallback({}));
@@ -149,6 +190,15 @@ test('what is no option of the command is refused', () => {
   assert.throws(read('--port', '1', '--', '8080'), isMisuse('unexpected argument "8080"'));
 });
 
+test('an option that is bare needs no flag, and is given once so', () => {
+  const file = (...args: string[]) => importSettings(readOptions('import', importOptions, args, {})).file;
+  assert.equal(file('--data-dir', 'there', '/backup'), '/backup');
+  assert.equal(file('/backup', '--data-dir', 'there'), '/backup');
+  assert.equal(file('--', '--backup'), resolve('--backup'));
+  assert.throws(() => file('/backup', '/other'), isMisuse('unexpected argument', '/other'));
+  assert.throws(() => file('nul\0'), isMisuse('--file must be ', 'nul\0'));
+});
+
 test('a flag without a value is refused, also where another flag follows it', () => {
   const read =
     (...args: string[]) =>
@@ -161,7 +211,10 @@ test('a flag without a value is refused, also where another flag follows it', ()
 test('the defaults are those of the documentation', () => {
   const { threads, ...fixed } = serveSettings(readOptions('serve', serveOptions, [], {}));
   const dataDir = `${homedir()}/.local/share/callboard`;
-  assert.deepEqual(fixed, { port: 7337, host: '127.0.0.1', dataDir, logLevel: 'info' });
+  const kept = { dataDir, flushInterval: 20, retain: 30 * 86_400_000, maxStoreBytes: 10 * 2 ** 30 };
+  assert.deepEqual(fixed, { port: 7337, host: '127.0.0.1', ...kept, logLevel: 'info' });
+  const ephemeral = serveSettings(readOptions('serve', serveOptions, ['--ephemeral'], {}));
+  assert.equal(ephemeral.dataDir, undefined);
   assert.ok(threads >= 1 && threads <= 64);
   assert.deepEqual(simulateSettings(readOptions('simulate', simulateOptions, [], {})), {
     url: new URL('http://127.0.0.1:7337/'),
@@ -170,6 +223,8 @@ test('the defaults are those of the documentation', () => {
     rate: 20,
     duration: undefined,
   });
+  assert.deepEqual(exportSettings(readOptions('export', exportOptions, [], {})), { dataDir, out: undefined });
+  assert.deepEqual(importSettings(readOptions('import', importOptions, [], {})), { dataDir, file: undefined });
 });
 
 test('the data folder is below XDG_DATA_HOME where that is absolute', () => {
@@ -180,11 +235,13 @@ test('the data folder is below XDG_DATA_HOME where that is absolute', () => {
 });
 
 test('the help of a command shows each flag, its variable and its default in 80 columns', () => {
-  for (const [command, table] of Object.entries({ serve: serveOptions, simulate: simulateOptions })) {
+  const tables = { serve: serveOptions, simulate: simulateOptions, export: exportOptions, import: importOptions };
+  for (const [command, table] of Object.entries(tables)) {
     const help = helpText(command, 'What it does.', table, {});
     const prose = help.replaceAll(/\s+/g, ' ');
     for (const option of Object.values<OptionTable[string]>(table)) {
-      assert.match(help, new RegExp(`^  --${option.name} <${option.placeholder}> `, 'm'));
+      const value = option.alone === undefined ? ` <${option.placeholder}>` : '';
+      assert.match(help, new RegExp(`^  --${option.name}${value} `, 'm'));
       const fallback = option.fallbackText ?? String(option.fallback({}));
       assert.ok(prose.includes(`${option.help} Default: ${fallback}. Environment: ${variableOf(option)}.`), prose);
     }

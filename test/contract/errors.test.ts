@@ -20,7 +20,13 @@ test('every error code has the HTTP status of the contract', () => {
     415: ['unsupported_media_type'],
     500: ['internal_error'],
     502: ['executor_rejected', 'executor_unreachable'],
-    503: ['executor_not_connected', 'no_executor_available', 'no_resumable_executor_available', 'unavailable'],
+    503: [
+      'executor_not_connected',
+      'no_executor_available',
+      'no_resumable_executor_available',
+      'storage_unavailable',
+      'unavailable',
+    ],
     504: ['executor_timeout'],
   });
 });

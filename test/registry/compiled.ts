@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Compiles the package and its tests, once. @returns what runs a program (an ES module's text) beside `test/registry` */
-export function compile(): (program: string) => { stdout: string; stderr: string } {
+/** Compiles the package and its tests into a folder of its own, which is removed when all tests are over. @returns it */
+export function compiledFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-compiled-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
@@ -22,7 +22,12 @@ export function compile(): (program: string) => { stdout: string; stderr: string
   const args = [tsc, '--project', root, '--outDir', folder, '--noCheck', '--declaration', 'false'];
   const compiled = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.equal(compiled.status, 0, compiled.stdout);
+  return folder;
+}
 
+/** Compiles the package and its tests, once. @returns what runs a program (an ES module's text) beside `test/registry` */
+export function compile(): (program: string) => { stdout: string; stderr: string } {
+  const folder = compiledFolder();
   return (program) => {
     const source = `import assert from 'node:assert/strict';
       import { ExecutorRegistry } from './src/index.js';

@@ -21,7 +21,7 @@ function request(executorId: string, capabilities: string[] = []): ExecutorRegis
 }
 
 function mission(missionId: string, executorId: string, state: MissionState = 'queued') {
-  return { missionId, executorId, state, createdAt: early, updatedAt: early };
+  return { missionId, executorId, state, createdAt: early, updatedAt: early, number: 1 };
 }
 
 /** A directory of connected executors, registered in this order. */

@@ -18,6 +18,9 @@ export interface Scope {
   after(clean: () => unknown): void;
 }
 
+/** A server, be it in this process or in another one. */
+export type Served = Pick<CallboardServer, 'url'>;
+
 /** Waits until `look` gives something, without a timer of its own choosing what is soon enough. */
 export async function until<T>(
   look: () => T | undefined | false | Promise<T | undefined | false>,
@@ -87,7 +90,7 @@ const registered = v.object({ token: v.string() });
 
 /** Registers an executor. @returns its token */
 export async function register(
-  server: CallboardServer,
+  server: Served,
   executorId: string,
   more: Record<string, unknown> = {},
 ): Promise<string> {
@@ -96,7 +99,7 @@ export async function register(
   return v.parse(registered, body).token;
 }
 
-export const socketUrl = (server: CallboardServer, executorId: string, token: string): string =>
+export const socketUrl = (server: Served, executorId: string, token: string): string =>
   `${server.url.replace('http', 'ws')}/ws/executors/${executorId}?token=${token}`;
 
 /** An event, as the text of its frame. */
@@ -132,7 +135,7 @@ export class Executor {
 }
 
 /** Connects an executor that is registered. */
-export async function dial(t: Scope, server: CallboardServer, executorId: string, token: string): Promise<Executor> {
+export async function dial(t: Scope, server: Served, executorId: string, token: string): Promise<Executor> {
   const executor = new Executor(executorId, token, new WebSocket(socketUrl(server, executorId, token)));
   t.after(() => executor.ws.terminate());
   await once(executor.ws, 'open');
@@ -142,7 +145,7 @@ export async function dial(t: Scope, server: CallboardServer, executorId: string
 /** Registers and connects an executor. */
 export async function executor(
   t: Scope,
-  server: CallboardServer,
+  server: Served,
   more: Record<string, unknown> = {},
   executorId: string = randomUUID(),
 ): Promise<Executor> {
@@ -160,7 +163,7 @@ export async function executorOn(t: Scope, server: CallboardServer, thread: numb
 
 /** A mission by its id, held against the published shape. */
 export async function mission(
-  server: CallboardServer,
+  server: Served,
   missionId: string,
 ): Promise<v.InferOutput<typeof missionStatusResponseSchema>> {
   const { status, body } = await send(`${server.url}/api/v1/missions/${encodeURIComponent(missionId)}`);
@@ -169,7 +172,7 @@ export async function mission(
 }
 
 /** Waits until a mission is in a state. */
-export async function inState(server: CallboardServer, missionId: string, state: string): Promise<void> {
+export async function inState(server: Served, missionId: string, state: string): Promise<void> {
   await until(async () => (await mission(server, missionId)).state === state);
 }
 
