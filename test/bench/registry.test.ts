@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import * as v from 'valibot';
 import { missions } from '../../bench/mission-memory.js';
 import { pick } from '../../bench/pick.js';
+import { recovery } from '../../bench/recovery.js';
 import { register } from '../../bench/register.js';
 import { type Report, reportSchema } from '../../bench/report.js';
 import type { Scenario } from '../../bench/scenario.js';
@@ -32,5 +33,9 @@ test('pick: the index and the scan pick the same executors', async () => {
 
 test('missions: every mission is kept with its events', async (t) => {
   if (process.platform !== 'linux') return t.skip('resident memory is read from /proc');
-  await smoke(missions, ['callboard', 'plain objects']);
+  await smoke(missions, ['callboard', 'ephemeral', 'plain objects']);
+});
+
+test('recovery: every mission is back', async () => {
+  await smoke(recovery, ['callboard']);
 });

@@ -59,6 +59,7 @@ class OpenStore {
   event(number: number, text: string): void {
     const { count, latest } = this.#heads.get(number) ?? { count: 0, latest: undefined };
     const offset = this.#journal.event(number, count, latest, text);
+    this.#journal.publish();
     this.#heads.set(number, { count: count + 1, latest: { stream: this.#journal.stream, offset } });
   }
 
