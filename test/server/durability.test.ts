@@ -262,7 +262,7 @@ test('missions of an executor that left are as it left them, after a restart too
 
 test('a hundred thousand missions are back before the server answers, and say how far that is', async (t) => {
   const dataDir = folder(t);
-  const executorIds = storeMissions(dataDir, 100_000, 2);
+  const executorIds = storeMissions(dataDir, 100_000, 1);
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line) => lines.push(line) });
   const server = await serve(t, { dataDir, threads: 2, log });
@@ -272,7 +272,7 @@ test('a hundred thousand missions are back before the server answers, and say ho
   assert.deepEqual(counts, Array(executorIds.length).fill(100_000 / executorIds.length));
   for (const number of [1, 50_000, 100_000]) {
     const { state, recent_events: events } = await mission(server, `mission-${number}`);
-    assert.deepEqual([state, iterations(events ?? [])], ['running', [0, 1]]);
+    assert.deepEqual([state, iterations(events ?? [])], ['running', [0]]);
   }
   assert.match(lines.join(''), /"done":100000,"of":100000,"msg":"missions are back"/);
 });

@@ -14,7 +14,7 @@ import { ServerProcess } from './server-process.js';
 
 /** Servers that are killed side by side, so that no core waits; and how often each is. */
 const WORLDS = 2;
-const KILLS = 26;
+const KILLS = 25;
 const FLUSH_INTERVAL = 20;
 /** Executors with missions, and missions under way, of one server. */
 const EXECUTORS = 3;
