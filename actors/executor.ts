@@ -236,7 +236,7 @@ export function executorActor<Kept>(
     },
     receive(executor, message, context) {
       if (executor.waiting === undefined || message.type === 'recovered') take(executor, message, context);
-      // Of those that came over the limit, there can be none: its own connection has to be made anew first.
+      // As many as a mailbox holds; its connection has to be made anew first, so that hardly any come.
       else if (executor.waiting.length < MAILBOX.limit) executor.waiting.push(message);
       return executor;
     },

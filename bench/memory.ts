@@ -1,10 +1,10 @@
 /** The resident memory of another process, as Linux accounts for it, and whether it grows. */
 import { readFileSync } from 'node:fs';
 
-/** Bytes; undefined where there is no /proc, or no such process. */
-export const readResidentMemory = (pid: number): number | undefined => readStatus(pid, 'VmRSS');
-
-/** Bytes of it that no file stands behind: what is mapped of a file, the system takes back when it needs the room. */
+/**
+ * Bytes that no file stands behind: what is mapped of a file, the system takes back when it needs the room.
+ * @returns undefined where there is no /proc, or no such process
+ */
 export const readAnonymousMemory = (pid: number): number | undefined => readStatus(pid, 'RssAnon');
 
 function readStatus(pid: number, field: string): number | undefined {

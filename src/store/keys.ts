@@ -1,6 +1,6 @@
 /** Under which keys the store keeps what. Numbers are written so that the order of keys is that of numbers. */
 import { createHash } from 'node:crypto';
-import type { MissionState } from '../contract/index.js';
+import type { MissionState } from '../contract/types.js';
 import type { Position } from './record.js';
 
 const digits = (number: number, width: number): string => number.toString(16).padStart(width, '0');

@@ -2,7 +2,8 @@
  * The reading half of the store: missions, their events and lists of them, from what is committed. It sees one moment of
  * the store until it is refreshed.
  */
-import { liveStates, type MissionState } from '../contract/index.js';
+import { liveStates } from '../contract/transitions.js';
+import type { MissionState } from '../contract/types.js';
 import type { ReadableEngine } from './engine.js';
 import {
   type Head,

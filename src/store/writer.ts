@@ -6,7 +6,7 @@
  * rare: its state when that changed, every 64th of its events, and, once in many megabytes of log, where its latest lies.
  */
 import * as v from 'valibot';
-import { isTerminal } from '../contract/index.js';
+import { isTerminal } from '../contract/transitions.js';
 import type { Engine } from './engine.js';
 import { headsSince } from './heads.js';
 import { JournalReader, type SharedJournal } from './journal.js';
@@ -74,8 +74,6 @@ export class Writer {
   #logSince = 0;
   /** The highest number that a mission had when it was opened. */
   readonly latest: number;
-  /** Chunks of log that were given up while nothing could be written. */
-  lostChunks = 0;
 
   /** @param journals each with a stream that `nextStream` gave out */
   constructor(engine: Engine, journals: readonly SharedJournal[]) {
@@ -199,7 +197,6 @@ export class Writer {
     for (const [key, value] of this.#changes) {
       if (value === undefined || !key.startsWith('log/')) continue;
       this.#changes.delete(key);
-      this.lostChunks++;
       this.#logWaiting -= value.length;
       if (this.#logWaiting <= LOG_WAITING) return;
     }
