@@ -1,7 +1,8 @@
 /**
- * The floor under ingest: `ws` decodes the frames on one event loop, and nothing is done with them but to count them. It speaks
- * just enough of the contract for bench/flood-client.ts: executors register, are listed and leave; missions are dispatched,
- * not forwarded, and never change. `GET /bench/frames` says how many frames of each executor have arrived.
+ * The floor under ingest: `ws` decodes the frames on one event loop, and nothing is done with them but to count them; with
+ * `--validate` they are parsed and held against the contract first. It speaks just enough of the contract for
+ * bench/flood-client.ts: executors register, are listed and leave; missions are dispatched, not forwarded, and never change.
+ * `GET /bench/frames` says how many frames of each executor have arrived.
  *
  * Run by itself: `node dist/bench/floor.js --port 7401`.
  */
@@ -9,7 +10,8 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { parseEvent } from '../src/contract/index.js';
 
 interface Executor {
   token: string;
@@ -21,6 +23,10 @@ const registration = v.object({ executor_id: v.string() });
 const dispatch = v.object({
   mission_id: v.string(),
   executor_filter: v.object({ executor_id: v.string() }),
+});
+
+const { values: flags } = parseArgs({
+  options: { port: { type: 'string', default: '7401' }, validate: { type: 'boolean', default: false } },
 });
 
 const executors = new Map<string, Executor>();
@@ -81,6 +87,8 @@ async function route(request: IncomingMessage): Promise<Answer> {
   return path.endsWith('/dispatch') ? take(body) : notFound;
 }
 
+const isValid = (data: RawData): boolean => parseEvent(JSON.parse(data.toString())).ok;
+
 const server = createServer(async (request, response) => {
   const [status, body] = await route(request).catch((error: unknown): Answer => {
     return [400, { error: 'invalid_payload', detail: String(error) }];
@@ -98,10 +106,11 @@ server.on('upgrade', (request, socket, head) => {
   }
   sockets.handleUpgrade(request, socket, head, (webSocket) => {
     executor.socket = webSocket;
-    webSocket.on('message', () => executor.frames++);
+    webSocket.on('message', (data) => {
+      if (!flags.validate || isValid(data)) executor.frames++;
+    });
   });
 });
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '7401' } } });
-server.listen(Number(values.port), '127.0.0.1', () => console.log(`the floor listens on 127.0.0.1:${values.port}`));
+server.listen(Number(flags.port), '127.0.0.1', () => console.log(`the floor listens on 127.0.0.1:${flags.port}`));
 process.once('SIGTERM', () => process.exit(0));

@@ -3,7 +3,7 @@ import { compare } from './compare.js';
 import { clientNote, ingestFigures, measureFlood } from './flood.js';
 import { latencyFigures } from './latencies.js';
 import type { Scenario } from './scenario.js';
-import { baseline, callboard, floor, serverContenders } from './servers.js';
+import { baseline, callboard, ephemeral, floor, serverContenders, validatingFloor } from './servers.js';
 
 export const ingestSmall: Scenario<'connections' | 'events' | 'warmup' | 'threads' | 'runs'> = {
   name: 'ingest-small',
@@ -18,8 +18,11 @@ export const ingestSmall: Scenario<'connections' | 'events' | 'warmup' | 'thread
   takesUrl: true,
   async run({ connections, events, warmup, threads, runs }, surroundings) {
     const flood = { connections, missions: 1, events, duration: 0, warmup, send: 'packets' } as const;
-    const contenders = serverContenders([callboard, baseline, floor], threads, surroundings, (label, target) =>
-      measureFlood(label, target, flood, surroundings),
+    const contenders = serverContenders(
+      [callboard, ephemeral, baseline, floor, validatingFloor],
+      threads,
+      surroundings,
+      (label, target) => measureFlood(label, target, flood, surroundings),
     );
     const { results, notes } = await compare(contenders, runs, surroundings);
     return {

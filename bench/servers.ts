@@ -62,6 +62,13 @@ export const baseline: Server = {
 /** Below both: `ws` decodes the frames, and nothing is done with them. */
 export const floor: Server = { name: 'floor', check: 'counts', start: () => startServer('./floor') };
 
+/** The floor with the least that the contract asks for: every event is parsed and validated, and then dropped. */
+export const validatingFloor: Server = {
+  name: 'floor that validates',
+  check: 'counts',
+  start: () => startServer('./floor', ['--validate']),
+};
+
 /** Callboard and the baseline, each with a subscriber to state changes in its process. */
 export const listeningServers: readonly Server[] = [
   {

@@ -38,8 +38,9 @@ function assertWhole({ contenders, figures, distributions }: Report, names: read
   }
 }
 
-test('ingest-small: all arrives at both servers and the floor', async () => {
-  assertWhole(await smoke(ingestSmall), ['callboard', 'baseline', 'floor']);
+test('ingest-small: all arrives at every server and both floors', async () => {
+  const names = ['callboard', 'ephemeral', 'baseline', 'floor', 'floor that validates'];
+  assertWhole(await smoke(ingestSmall), names);
 });
 
 test('rest-under-load: questions are answered while a flood arrives', async () => {
