@@ -25,9 +25,6 @@ export const latency: Scenario<'connections' | 'missions' | 'rate' | 'duration' 
     runs: { help: 'runs of each server, in turn', default: 3, smoke: 1 },
   },
   async run({ connections, missions, rate, duration, warmup, threads, runs }, surroundings) {
-    if (surroundings.url !== undefined) {
-      throw new Error('latency needs a subscriber inside the server process: it cannot measure a server by --url.');
-    }
     const contenders = serverContenders(listeningServers, threads, surroundings, (label, { url }) =>
       runClient(
         './latency-client',

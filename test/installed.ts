@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import * as v from 'valibot';
+import './built.js';
 
 const execute = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -41,7 +42,7 @@ const userConfig = {
 
 /** A temporary folder with a copy of the checkout in it, and a user's folder beside it. */
 export class Installation {
-  /** Everything of the checkout that is not ignored, with the same node_modules, and built. */
+  /** Everything of the checkout, with the same node_modules, and built as it is there. */
   readonly checkout: string;
   /** A user's project that depends on the package: its node_modules holds it and its dependencies, and nothing else. */
   readonly user: string;
@@ -58,7 +59,7 @@ export class Installation {
     mkdirSync(this.home);
   }
 
-  /** Builds, packs and installs. No network is needed: dependencies are links to those of the real checkout. */
+  /** Packs what is built, and installs it. No network is needed: dependencies are links to those of the real checkout. */
   static async make(): Promise<Installation> {
     const made = new Installation();
     try {
@@ -71,12 +72,13 @@ export class Installation {
   }
 
   async #install(): Promise<void> {
-    const ignored = new Set(['node_modules', 'dist', '.git']);
+    const ignored = new Set(['node_modules', '.git']);
     for (const name of readdirSync(root)) {
       if (!ignored.has(name)) cpSync(join(root, name), join(this.checkout, name), { recursive: true });
     }
     symlinkSync(modules, join(this.checkout, 'node_modules'));
-    await this.run('npm', ['pack', '--pack-destination', this.#folder], this.checkout);
+    // Without its script, which builds once more.
+    await this.run('npm', ['pack', '--ignore-scripts', '--pack-destination', this.#folder], this.checkout);
 
     await this.run('tar', ['-xzf', join(this.#folder, `callboard-${manifest.version}.tgz`)], this.#folder);
     cpSync(join(this.#folder, 'package'), join(this.user, 'node_modules', 'callboard'), { recursive: true });

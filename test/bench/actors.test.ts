@@ -1,25 +1,13 @@
 /** The scenarios of actors and lanes, tiny: whoever can take part does, and nobody loses anything. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as v from 'valibot';
-import { actorPingpong } from '../../bench/actor-pingpong.js';
 import { erlangAbsent, runErlang, runNode } from '../../bench/actor-process.js';
 import { measurement } from '../../bench/actor-program.js';
-import { actorSkynet } from '../../bench/actor-skynet.js';
-import { actorSpawn } from '../../bench/actor-spawn.js';
-import { lane } from '../../bench/lane.js';
-import { type Report, reportSchema } from '../../bench/report.js';
-import type { Scenario } from '../../bench/scenario.js';
+import type { Report } from '../../bench/report.js';
+import { smoke } from './smoke.js';
 
 const withoutErlang = erlangAbsent();
 const erlang = withoutErlang === undefined ? ['erlang'] : [];
-
-/** Runs a scenario with the values of a smoke run. @throws where an outcome is not as it must be */
-async function smoke(scenario: Scenario): Promise<Report> {
-  const values = Object.entries(scenario.parameters).map(([name, parameter]) => [name, parameter.smoke]);
-  const surroundings = { smoke: true, url: undefined, progress: () => undefined };
-  return v.parse(reportSchema, await scenario.run(Object.fromEntries(values), surroundings));
-}
 
 function assertWhole({ contenders, figures, notes }: Report, names: readonly string[]): void {
   assert.deepEqual(contenders, names);
@@ -31,19 +19,19 @@ function assertWhole({ contenders, figures, notes }: Report, names: readonly str
 }
 
 test('actor-pingpong: every contender receives the ball as often as it was sent', async () => {
-  assertWhole(await smoke(actorPingpong), ['callboard', 'callboard, two threads', 'nact', ...erlang]);
+  assertWhole(await smoke('actor-pingpong'), ['callboard', 'callboard, two threads', 'nact', ...erlang]);
 });
 
 test('actor-skynet: the leaves of every contender add up', async () => {
-  assertWhole(await smoke(actorSkynet), ['callboard', ...erlang]);
+  assertWhole(await smoke('actor-skynet'), ['callboard', ...erlang]);
 });
 
 test('actor-spawn: every contender starts as many actors as it should, and stops all', async () => {
-  assertWhole(await smoke(actorSpawn), ['callboard', 'callboard, on a thread', 'nact', ...erlang]);
+  assertWhole(await smoke('actor-spawn'), ['callboard', 'callboard, on a thread', 'nact', ...erlang]);
 });
 
 test('lane: all that is sent to a thread is taken there, and every question answered', async () => {
-  const { contenders, figures, distributions } = await smoke(lane);
+  const { contenders, figures, distributions } = await smoke('lane');
   assert.deepEqual(contenders, ['callboard', 'a MessagePort alone']);
   for (const { title, samples } of figures) {
     assert.deepEqual(Object.keys(samples), title.startsWith('blocking') ? ['callboard'] : contenders, title);

@@ -1,23 +1,10 @@
 /** Every scenario that drives servers, tiny: what was sent has arrived, and the report is whole. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as v from 'valibot';
-import { ingestSmall } from '../../bench/ingest-small.js';
-import { latency } from '../../bench/latency.js';
-import { lifecycle } from '../../bench/lifecycle.js';
-import { type Report, reportSchema } from '../../bench/report.js';
-import { restUnderLoad } from '../../bench/rest-under-load.js';
-import type { Scenario, Surroundings } from '../../bench/scenario.js';
+import type { Report } from '../../bench/report.js';
 import { baseline } from '../../bench/servers.js';
-import { soak } from '../../bench/soak.js';
-
-const surroundings: Surroundings = { smoke: true, url: undefined, progress: () => {} };
-
-/** Runs a scenario with the values of a smoke run. */
-async function smoke(scenario: Scenario, around: Surroundings = surroundings): Promise<Report> {
-  const values = Object.entries(scenario.parameters).map(([name, parameter]) => [name, parameter.smoke]);
-  return v.parse(reportSchema, await scenario.run(Object.fromEntries(values), around));
-}
+import { callboard } from '../cli/callboard.js';
+import { smoke } from './smoke.js';
 
 /** That every figure is there for each contender, CPU time where the system has it, and each distribution rises. */
 function assertWhole({ contenders, figures, distributions }: Report, names: readonly string[]): void {
@@ -40,32 +27,33 @@ function assertWhole({ contenders, figures, distributions }: Report, names: read
 
 test('ingest-small: all arrives at every server and both floors', async () => {
   const names = ['callboard', 'ephemeral', 'baseline', 'floor', 'floor that validates'];
-  assertWhole(await smoke(ingestSmall), names);
+  assertWhole(await smoke('ingest-small'), names);
 });
 
 test('rest-under-load: questions are answered while a flood arrives', async () => {
-  const report = await smoke(restUnderLoad);
+  const report = await smoke('rest-under-load');
   assertWhole(report, ['callboard', 'baseline']);
   assert.equal(report.distributions.length, 2);
 });
 
 test('latency: the subscriber hears of every change, in order', async () => {
-  const report = await smoke(latency);
+  const report = await smoke('latency');
   assertWhole(report, ['callboard', 'baseline']);
   assert.equal(report.distributions.length, 1);
 });
 
 test('latency cannot measure a server from outside, and says so', async () => {
-  const url = new URL('http://127.0.0.1:9');
-  await assert.rejects(smoke(latency, { ...surroundings, url }), /subscriber inside the server process.*--url/);
+  const { code, stderr } = await callboard(['bench', 'latency', '--smoke', '--url', 'http://127.0.0.1:9']).ended;
+  assert.match(stderr, /--url is not for latency/);
+  assert.equal(code, 2);
 });
 
 test('lifecycle: every mission ends with exactly its events', async () => {
-  assertWhole(await smoke(lifecycle), ['callboard', 'baseline']);
+  assertWhole(await smoke('lifecycle'), ['callboard', 'baseline']);
 });
 
 test('soak: executors come and go, every mission is done, and memory is a curve', async () => {
-  const report = await smoke(soak);
+  const report = await smoke('soak');
   assertWhole(report, ['callboard']);
   const replaced = report.figures.find(({ title }) => title === 'executors replaced')?.samples.callboard?.[0] ?? 0;
   assert.ok(replaced > 0, 'no executor was replaced');
@@ -75,7 +63,7 @@ test('soak: executors come and go, every mission is done, and memory is a curve'
 test('a server that runs already is measured by its URL, alone', async () => {
   const { url, stop } = await baseline.start(1, '');
   try {
-    const report = await smoke(ingestSmall, { ...surroundings, url });
+    const report = await smoke('ingest-small', url);
     assert.deepEqual(report.contenders, [url.host]);
     assert.deepEqual(report.figures.find(({ title }) => title === 'main thread µs/event')?.samples, {});
   } finally {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
+import { main } from '../built.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -24,17 +25,10 @@ export class Running {
   #stderr = '';
   readonly #child: ChildProcess;
 
-  /**
-   * @param args Of node, after those that make it understand TypeScript.
-   * @param loader Those: none where what it runs is compiled.
-   */
-  constructor(
-    args: readonly string[],
-    env: Readonly<Record<string, string>> = {},
-    loader: readonly string[] = ['--import', 'tsx'],
-  ) {
+  /** @param args Of node. */
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const home = mkdtempSync(join(tmpdir(), 'callboard-test-'));
-    this.#child = spawn(process.execPath, [...loader, ...args], {
+    this.#child = spawn(process.execPath, args, {
       cwd: root,
       env: { PATH: process.env.PATH, HOME: home, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -76,7 +70,7 @@ export class Running {
 
 /** Starts `callboard` with these arguments, in an empty home directory and without the caller's environment. */
 export function callboard(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-  return new Running(['src/cli/main.ts', ...args], env);
+  return new Running([main, ...args], env);
 }
 
 /** Starts `callboard serve` on a free port and waits until it listens. */

@@ -12,6 +12,7 @@ import type { KeptMission, KeptState } from '../../src/store/kept.js';
 import { openLmdb } from '../../src/store/lmdb-engine.js';
 import type { Position } from '../../src/store/record.js';
 import { nextStream, Writer } from '../../src/store/writer.js';
+import { main } from '../built.js';
 import { callboard } from './callboard.js';
 
 const executorId = '00000000-0000-4000-8000-000000000001';
@@ -140,7 +141,7 @@ test('an export is of one moment while a writer goes on, and a pipe goes from on
   write();
   const writing = setInterval(write, 5);
   t.after(() => clearInterval(writing));
-  const command = `"$0" --import tsx src/cli/main.ts`;
+  const command = `"$0" "${main}"`;
   const piped = `${command} export --data-dir "$1" | ${command} import --data-dir "$2"`;
   const copy = join(folder, 'copy');
   const { stdout } = await promisify(execFile)('sh', ['-c', piped, process.execPath, data, copy]);
@@ -198,7 +199,7 @@ test('what cannot be exported or imported is told in a line, and leaves nothing 
 
 test('a signal ends an import, and nothing of it is left', async (t) => {
   const data = join(newFolder(t), 'data');
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'import', '--data-dir', data]);
+  const child = spawn(process.execPath, [main, 'import', '--data-dir', data]);
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;

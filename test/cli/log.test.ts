@@ -5,7 +5,7 @@ import { Running } from './callboard.js';
 
 test('a log line holds no token: not in a field, not in a header, not in a URL, not in the text of an error', async () => {
   const script = `
-    const { createLog } = await import('./src/cli/log.ts');
+    const { createLog } = await import('./dist/src/cli/log.js');
     const log = createLog('info');
     log.info({ token: 'secret', headers: { authorization: 'Bearer secret' } }, 'fields');
     log.info({ req: { url: '/ws/executors/1?token=secret&x=1', headers: { authorization: 'Bearer secret' } } }, 'request');

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { main } from '../built.js';
 import { callboard, Running, served } from './callboard.js';
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -42,7 +43,7 @@ test('a process that is still there ten seconds after it was told to stop ends w
       setTimeout(() => console.log('nobody ended it'), 5_000);
     });`;
   const imported = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`];
-  const server = new Running([...imported, 'src/cli/main.ts', 'serve', '--port', '0', '--threads', '1']);
+  const server = new Running([...imported, main, 'serve', '--port', '0', '--threads', '1']);
   await server.stdoutMatch(/listening on/);
   const asked = performance.now();
   server.kill('SIGTERM');

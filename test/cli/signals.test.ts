@@ -5,7 +5,7 @@ import { Running } from './callboard.js';
 
 async function stubborn(): Promise<Running> {
   const script = `
-    const { stopOnSignals } = await import('./src/cli/signals.ts');
+    const { stopOnSignals } = await import('./dist/src/cli/signals.js');
     const stop = stopOnSignals();
     stop.addEventListener('abort', () => console.log('asked by', stop.reason));
     setInterval(() => {}, 60_000);

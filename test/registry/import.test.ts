@@ -4,8 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { built } from '../built.js';
 
-const index = new URL('../../src/index.ts', import.meta.url).href;
+const index = pathToFileURL(join(built, 'src', 'index.js')).href;
 const corrupt = 'not JSON';
 
 /** Runs a program in an empty home with an identity file that does not parse: who reads it moves it. */
@@ -17,7 +19,7 @@ function run(t: TestContext, program: string) {
   const source = `import { ExecutorRegistry, executorRegistry } from ${JSON.stringify(index)};
     ${program}
     process.stdout.write(JSON.stringify(process.getActiveResourcesInfo().filter((name) => name === 'MessagePort' || name === 'Worker')));`;
-  const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', source], {
+  const child = spawnSync(process.execPath, ['--input-type=module', '--eval', source], {
     env: { ...process.env, HOME: home, USERPROFILE: home, AIWG_EXECUTOR_IDENTITY_STORE: identities },
     encoding: 'utf8',
     timeout: 20_000,

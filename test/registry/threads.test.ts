@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRegistry, ExecutorRegistry } from '../../src/index.js';
-import { compile } from './compiled.js';
+import { run } from './compiled.js';
 import { useIdentityFile } from './peers.js';
 import { play, playAsync } from './scenarios.js';
 
 useIdentityFile();
-const run = compile();
 
 test('the three registries give the same answers, tell the same, and send the same', async () => {
   const local = new ExecutorRegistry();

@@ -8,7 +8,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { built } from '../built.js';
 import {
   assertError,
   endpoint,
@@ -138,14 +138,10 @@ test('a peer that neither reads nor answers does not keep the server from closin
 
 test('a process whose server has closed ends by itself', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-closing-'));
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', fileURLToPath(new URL('closing-process.ts', import.meta.url))],
-    {
-      env: { ...process.env, AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'identities.json') },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
+  const child = spawn(process.execPath, [join(built, 'test', 'server', 'closing-process.js')], {
+    env: { ...process.env, AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'identities.json') },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let said = '';
   child.stdout.on('data', (chunk) => {
     said += chunk;

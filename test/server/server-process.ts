@@ -5,12 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { main } from '../built.js';
 import { type Ending, Running } from '../cli/callboard.js';
 import type { Scope } from './helpers.js';
 
 export interface ProcessOptions {
-  /** Where the package is compiled, in which case it starts in half the time. Default: it is run from its source. */
-  readonly compiled?: string;
   /** Default: a folder of its own. */
   readonly dataDir?: string;
   /** More options of `serve`. */
@@ -24,7 +23,6 @@ export class ServerProcess {
   readonly dataDir: string;
   readonly url: string;
   readonly #command: readonly string[];
-  readonly #loader: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
   #running: Running | undefined;
 
@@ -33,14 +31,12 @@ export class ServerProcess {
     return new ServerProcess(t, await freePort(), options);
   }
 
-  private constructor(t: Scope, port: number, { compiled, dataDir, args = [] }: ProcessOptions) {
+  private constructor(t: Scope, port: number, { dataDir, args = [] }: ProcessOptions) {
     const home = mkdtempSync(join(tmpdir(), 'callboard-process-'));
     this.dataDir = dataDir ?? join(home, 'data');
     this.url = `http://127.0.0.1:${port}`;
-    const main = compiled === undefined ? 'src/cli/main.ts' : join(compiled, 'src', 'cli', 'main.js');
     const settings = ['--port', String(port), '--threads', '2', '--data-dir', this.dataDir, '--log-level', 'error'];
     this.#command = [main, 'serve', ...settings, ...args];
-    this.#loader = compiled === undefined ? ['--import', 'tsx'] : [];
     this.#env = { AIWG_EXECUTOR_IDENTITY_STORE: join(home, 'identities.json') };
     t.after(async () => {
       await this.kill().finally(() => rmSync(home, { recursive: true, force: true }));
@@ -49,13 +45,13 @@ export class ServerProcess {
 
   /** Starts it, and waits until it listens. */
   async start(): Promise<void> {
-    this.#running = new Running(this.#command, this.#env, this.#loader);
+    this.#running = new Running(this.#command, this.#env);
     await this.#running.stdoutMatch(/listening on .*\n/);
   }
 
   /** Starts it where it can't start. @returns how it ended */
   failToStart(): Promise<Ending> {
-    return new Running(this.#command, this.#env, this.#loader).ended;
+    return new Running(this.#command, this.#env).ended;
   }
 
   /** SIGKILL; resolves when it is gone. It must have lived until then. */
