@@ -9,17 +9,22 @@ import type { MissionMessage, MissionView } from './mission.js';
 /** The executor's open connection, if it has one. */
 export type Connection = Ref<ConnectionMessage> | undefined;
 
+/** A question to a human, as it was asked. */
+export type Question = NonNullable<KeptState['question']>;
+
 export interface Mission<Kept> {
   readonly view: MissionView<Kept>;
   readonly history: History<Kept>;
   readonly reports: Ref<Report>;
   /** The open human question. */
-  question:
-    | { readonly hitlId: string; readonly expiresAt: string | undefined; readonly cancelTimer: () => void }
-    | undefined;
+  question: (Question & { readonly cancelTimer: () => void }) | undefined;
   /** The question whose time ran out. */
   expired: string | undefined;
   checkpointId: string | undefined;
+  /** Its executor has said something of it that takes having it, whatever the state. */
+  heard: boolean;
+  /** The executor's resync has left it out: when it is lost unless the executor is heard of it, in milliseconds since the epoch. */
+  grace: { readonly until: number; readonly cancel: () => void } | undefined;
   /** Events that came after its end. */
   late: number;
   /** Something about it has changed that is to be kept. */
@@ -44,9 +49,11 @@ export function enter<Kept>(
   if (state === prevState) return;
   mission.changed = true;
   view.state = state;
-  if (isTerminal(state)) view.completedAt = ts;
-  // A question survives a pause; a mission that runs, or is over, waits for no answer.
-  if (state === 'running' || isTerminal(state)) closeQuestion(mission);
+  if (isTerminal(state)) {
+    view.completedAt = ts;
+    closeQuestion(mission, context);
+    endGrace(mission);
+  }
   const { missionId, executorId } = view;
   context.tell(mission.reports, { type: 'state', missionId, executorId, state, prevState, at: ts });
 }
@@ -57,28 +64,47 @@ export function fail<Kept>(mission: Mission<Kept>, error: string, context: Missi
   enter(mission, 'failed', timestamp(context), context);
 }
 
-export function closeQuestion<Kept>(mission: Mission<Kept>): void {
+/** Its question, if one is open, waits for no answer any more. */
+export function closeQuestion<Kept>(mission: Mission<Kept>, context: MissionContext<Kept>): void {
   if (mission.question === undefined) return;
   mission.changed = true;
   mission.question.cancelTimer();
   mission.question = undefined;
+  const { missionId, executorId } = mission.view;
+  context.tell(mission.reports, { type: 'answered', missionId, executorId });
 }
 
-export function openQuestion<Kept>(
-  mission: Mission<Kept>,
-  hitlId: string,
-  expiresAt: string | undefined,
-  context: MissionContext<Kept>,
-): void {
-  closeQuestion(mission);
+export function openQuestion<Kept>(mission: Mission<Kept>, question: Question, context: MissionContext<Kept>): void {
+  mission.question?.cancelTimer();
+  const { hitlId, expiresAt, askedAt } = question;
   // A valid time is not always one that Date knows (leap seconds): such a question does not expire.
   const expires = expiresAt === undefined ? Number.NaN : Date.parse(expiresAt);
   const cancelTimer = Number.isNaN(expires)
     ? () => undefined
-    : context.after(Math.max(0, expires - context.now()), { type: 'question-expired', hitlId });
-  mission.question = { hitlId, expiresAt, cancelTimer };
+    : context.after(Math.max(0, expires - context.now()), { type: 'question-expired', hitlId, expiresAt });
+  mission.question = { ...question, cancelTimer };
   mission.changed = true;
+  const { missionId, executorId, updatedAt } = mission.view;
+  context.tell(mission.reports, { type: 'asked', missionId, executorId, at: askedAt ?? updatedAt });
 }
+
+/** Milliseconds that the executor has to be heard of a mission that its resync has left out. */
+const GRACE = 30_000;
+
+export function startGrace<Kept>(mission: Mission<Kept>, context: MissionContext<Kept>): void {
+  if (mission.grace !== undefined || isTerminal(mission.view.state)) return;
+  const until = context.now() + GRACE;
+  mission.grace = { until, cancel: context.after(GRACE, { type: 'grace-over', until }) };
+}
+
+export function endGrace<Kept>(mission: Mission<Kept>): void {
+  mission.grace?.cancel();
+  mission.grace = undefined;
+}
+
+/** Whether its executor certainly has it, or had: it was past `assigned`, or was heard of. */
+export const isBegun = <Kept>({ view, heard }: Mission<Kept>): boolean =>
+  heard || (view.state !== 'queued' && view.state !== 'assigned');
 
 /** Has the store keep what has become of it. */
 export function keep<Kept>(mission: Mission<Kept>): void {
@@ -87,7 +113,7 @@ export function keep<Kept>(mission: Mission<Kept>): void {
 }
 
 /** How it stands, for the store. */
-function stateOf<Kept>({ view, question, expired, checkpointId }: Mission<Kept>): Omit<KeptState, 'events'> {
+function stateOf<Kept>({ view, question, expired, checkpointId, heard }: Mission<Kept>): Omit<KeptState, 'events'> {
   const { state, updatedAt, completedAt, ptySessionRef, exitCode, error } = view;
   return {
     state,
@@ -96,23 +122,23 @@ function stateOf<Kept>({ view, question, expired, checkpointId }: Mission<Kept>)
     ...(ptySessionRef !== undefined && { ptySessionRef }),
     ...(exitCode !== undefined && { exitCode }),
     ...(error !== undefined && { error }),
-    ...(question && {
-      question: {
-        hitlId: question.hitlId,
-        ...(question.expiresAt !== undefined && { expiresAt: question.expiresAt }),
-      },
-    }),
+    ...(question && { question: plain(question) }),
     ...(expired !== undefined && { expired }),
     ...(checkpointId !== undefined && { checkpointId }),
+    ...(heard && { heard }),
   };
 }
+
+/** A question without its timer. */
+export const plain = ({ cancelTimer: _, ...question }: NonNullable<Mission<unknown>['question']>): Question => question;
 
 /** Takes up what the store had kept. */
 export function recover<Kept>(mission: Mission<Kept>, kept: KeptState, context: MissionContext<Kept>): void {
   if (kept.ptySessionRef !== undefined) mission.view.ptySessionRef = kept.ptySessionRef;
   mission.expired = kept.expired;
   mission.checkpointId = kept.checkpointId;
-  if (kept.question !== undefined) openQuestion(mission, kept.question.hitlId, kept.question.expiresAt, context);
+  mission.heard = kept.heard ?? false;
+  if (kept.question !== undefined) openQuestion(mission, kept.question, context);
   mission.changed = false;
 }
 

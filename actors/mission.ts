@@ -20,14 +20,18 @@ import { isSampled, type Report } from './messages.js';
 import {
   type Connection,
   closeQuestion,
+  endGrace,
   enter,
   fail,
+  isBegun,
   keep,
   type Mission,
   type MissionContext,
   openQuestion,
   push,
+  type Question,
   recover,
+  startGrace,
   timestamp,
 } from './mission-state.js';
 import { onRequest } from './operator-requests.js';
@@ -95,6 +99,10 @@ export type MissionRequest<Kept> =
   /** The executor took the dispatch. */
   | { readonly type: 'assigned'; readonly missionId: string }
   | { readonly type: 'fail'; readonly missionId: string; readonly error: string }
+  /** The executor's resync has left it out, and its dispatch can't be replayed: it is lost unless the executor is heard of it. */
+  | { readonly type: 'doubt'; readonly missionId: string }
+  /** Shows the open question. */
+  | { readonly type: 'question'; readonly missionId: string; readonly replyTo: Ref<Question | undefined> }
   /** Sets the state and tells the executor nothing: whoever asks does that. */
   | {
       readonly type: 'transition';
@@ -123,9 +131,12 @@ export type MissionMessage<Kept> =
   | { readonly type: 'request'; readonly request: MissionRequest<Kept>; readonly connection: Connection }
   /** The executor listed it in a resync, at `ts`. */
   | { readonly type: 'listed'; readonly ts: string; readonly connection: Connection }
+  /** The executor has left it out of a resync. */
+  | { readonly type: 'unlisted' }
+  | { readonly type: 'grace-over'; readonly until: number }
   /** Its executor left; `suspended` if that can resume, else the mission fails. */
   | { readonly type: 'executor-left'; readonly resumable: boolean }
-  | { readonly type: 'question-expired'; readonly hitlId: string };
+  | { readonly type: 'question-expired'; readonly hitlId: string; readonly expiresAt: string | undefined };
 
 /** In the view of a mission whose events are kept elsewhere: one list for all of them. */
 const NONE_HERE: never[] = [];
@@ -147,6 +158,8 @@ export function missionActor<Kept>(
         question: undefined,
         expired: undefined,
         checkpointId: undefined,
+        heard: false,
+        grace: undefined,
         late: 0,
         changed: false,
       };
@@ -164,12 +177,20 @@ export function missionActor<Kept>(
         case 'listed':
           onListed(mission, message.ts, message.connection, context);
           break;
+        case 'unlisted':
+          onUnlisted(mission, context);
+          break;
+        case 'grace-over':
+          if (mission.grace?.until === message.until) fail(mission, 'lost_by_executor', context);
+          break;
         case 'executor-left':
+          endGrace(mission);
           if (message.resumable) enter(mission, 'suspended', timestamp(context), context);
           else fail(mission, 'executor_deregistered', context);
           break;
         case 'question-expired':
-          if (mission.question?.hitlId !== message.hitlId) break;
+          // The same question may have been asked again since, with more time.
+          if (mission.question?.hitlId !== message.hitlId || mission.question.expiresAt !== message.expiresAt) break;
           mission.expired = message.hitlId;
           fail(mission, 'hitl_expired', context);
       }
@@ -188,12 +209,21 @@ function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, 
       context.tell(mission.reports, { type: 'late', missionId, executorId, event: event.event, count: mission.late });
     return;
   }
+  endGrace(mission);
+  if (event.event !== 'mission.assigned' && !isBegun(mission)) {
+    mission.heard = true;
+    mission.changed = true;
+  }
   mission.history.add(kept);
   const state = isLateEcho(mission, event) ? view.state : (nextState(event.event, view.state) ?? view.state);
+  if (state === 'running' && (state !== view.state || goesOn(event))) closeQuestion(mission, context);
   // Before `enter`, whose reports are to find the mission complete.
   note(mission, event, context);
   enter(mission, state, event.ts, context);
 }
+
+/** What says that the mission waits for no answer even where it was taken to run already, after a resync. */
+const goesOn = ({ event }: MissionEvent): boolean => event === 'mission.started' || event === 'mission.resumed';
 
 /** The echo of an answer to another question than the one that is open. */
 const isLateEcho = <Kept>({ question }: Mission<Kept>, event: MissionEvent): boolean =>
@@ -209,10 +239,10 @@ function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: Missio
       mission.changed = true;
       break;
     case 'mission.hitl_required':
-      openQuestion(mission, event.data.hitl_id, event.data.expires_at, context);
+      openQuestion(mission, questionOf(event), context);
       break;
     case 'mission.hitl_responded':
-      if (mission.question?.hitlId === event.data.hitl_id) closeQuestion(mission);
+      if (mission.question?.hitlId === event.data.hitl_id) closeQuestion(mission, context);
       break;
     case 'mission.suspended':
       mission.checkpointId = event.data.checkpoint_id;
@@ -234,6 +264,19 @@ function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: Missio
   }
 }
 
+const questionOf = ({ ts, data }: Extract<MissionEvent, { event: 'mission.hitl_required' }>): Question => ({
+  hitlId: data.hitl_id,
+  ...(data.expires_at !== undefined && { expiresAt: data.expires_at }),
+  askedAt: ts,
+  prompt: data.prompt,
+  ...(data.context !== undefined && { context: data.context }),
+});
+
+/**
+ * By the contract every live mission that is listed runs, one with an open question or one that was paused, too. Its
+ * question stays open all the same: the executor may be waiting for the answer still, and does not ask again. A pause is
+ * not told again: an executor that still holds the mission paused says so by `mission.paused`.
+ */
 function onListed<Kept>(
   mission: Mission<Kept>,
   ts: string,
@@ -244,7 +287,16 @@ function onListed<Kept>(
   if (before === 'aborted')
     push(mission, connection, 'mission.aborted', { state: 'aborted', aborted_by: 'operator' }, context);
   if (isTerminal(before)) return;
+  endGrace(mission);
   enter(mission, 'running', ts, context);
   if (before === 'suspended')
     push(mission, connection, 'mission.resumed', { state: 'running', resumed_from: 'suspended' }, context);
+}
+
+/** Where the executor was never heard to have it, it never got the dispatch; else it may have lost it. */
+function onUnlisted<Kept>(mission: Mission<Kept>, context: MissionContext<Kept>): void {
+  const { missionId, executorId, state } = mission.view;
+  if (isTerminal(state)) return;
+  if (isBegun(mission)) startGrace(mission, context);
+  else context.tell(mission.reports, { type: 'undelivered', missionId, executorId });
 }

@@ -16,8 +16,10 @@ import {
   keep,
   type Mission,
   type MissionContext,
+  plain,
   push,
   shown,
+  startGrace,
   timestamp,
 } from './mission-state.js';
 
@@ -37,6 +39,12 @@ export function onRequest<Kept>(
       break;
     case 'fail':
       fail(mission, request.error, context);
+      break;
+    case 'doubt':
+      startGrace(mission, context);
+      break;
+    case 'question':
+      context.tell(request.replyTo, mission.question && plain(mission.question));
       break;
     case 'transition':
       if (isTerminal(view.state)) refuse(request.replyTo, 'mission_terminal', context);
@@ -94,7 +102,7 @@ function respond<Kept>(
   else if (!push(mission, connection, 'mission.hitl_responded', data, context))
     refuse(replyTo, 'executor_not_connected', context);
   else {
-    closeQuestion(mission);
+    closeQuestion(mission, context);
     grant(mission, replyTo, view.state === 'hitl-required' ? 'running' : view.state, context);
   }
 }
@@ -105,6 +113,8 @@ function grant<Kept>(
   state: MissionState,
   context: MissionContext<Kept>,
 ): void {
+  // A question survives a pause; a mission that an operator has run on waits for no answer.
+  if (state === 'running') closeQuestion(mission, context);
   enter(mission, state, timestamp(context), context);
   // Whoever hears of it asks the store to have it durable.
   keep(mission);
