@@ -95,7 +95,8 @@ export class Dispatcher {
       // Where no mission came of it, or nobody knows yet, it may be tried again; one that is over long since is found in
       // the store.
       ({ body }) => {
-        const isOpen = 'error' in body && body.error === 'executor_not_connected';
+        // Nor does what another payload was told, in an earlier run's stead, stand for the mission's own.
+        const isOpen = 'error' in body && (body.error === 'executor_not_connected' || body.error === 'mission_exists');
         if (isOpen || !directory.missions.has(missionId)) this.forget(missionId);
       },
       () => this.forget(missionId),
