@@ -1,6 +1,11 @@
 /** What a resync leaves out, what it finds asked, and which protocol it names. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { executorActor } from '../../actors/executor.js';
+import type { Report } from '../../actors/messages.js';
+import type { EventEnvelope } from '../../src/contract/index.js';
+import type { KeptState } from '../../src/store/kept.js';
+import { collector } from './collector.js';
 import { at, executorId, pushed, Rig } from './rig.js';
 
 const begun = ['running', 'paused', 'hitl-required', 'suspended'] as const;
@@ -216,4 +221,53 @@ test('missions that are listed and not known here are reported together, to be l
   const rig = new Rig();
   resync(rig, ['a', 'b']);
   assert.deepEqual(rig.reported('unknown-listed'), [{ type: 'unknown-listed', executorId, missionIds: ['a', 'b'] }]);
+});
+
+test('what a store has kept of a mission says whether it was heard of, and what was asked', () => {
+  const kept: (Omit<KeptState, 'events'> | undefined)[] = [];
+  const behaviour = executorActor<EventEnvelope>(
+    (event) => event,
+    () => ({
+      add: () => undefined,
+      show: () => ({ events: [] }),
+      keep: (state) => void kept.push(state),
+      free: () => undefined,
+    }),
+  );
+  /** An executor's actor with one mission, as a store may have kept it. */
+  const startWith = (state: KeptState) => {
+    const rig = new Rig();
+    const mission = { missionId: 'm', executorId, state: state.state, createdAt: at(0), updatedAt: at(0), number: 1 };
+    const start = { executorId, description: { lenient: false }, journal: undefined };
+    const reports: Report[] = [];
+    const ref = rig.system.spawn(behaviour, {
+      ...start,
+      reports: rig.system.spawn(collector<Report>(), reports),
+      missions: [{ ...mission, kept: { state, head: undefined } }],
+    });
+    const tell = (event: string, mission_id: string | undefined, data: object): void => {
+      const envelope = { event, executor_id: executorId, ...(mission_id && { mission_id }), ts: at(1), data };
+      rig.system.tell(ref, { type: 'event', envelope });
+      rig.system.run();
+    };
+    return { tell, reports };
+  };
+  const before = startWith({ state: 'assigned', updatedAt: at(0), events: 0 });
+  before.tell('mission.progress', 'm', {});
+  assert.equal(kept.at(-1)?.heard, true);
+  const after = startWith({ state: 'assigned', updatedAt: at(0), heard: true, events: 1 });
+  after.tell('executor.resync', undefined, { owned_mission_ids: [] });
+  assert.deepEqual(after.reports, []);
+
+  before.tell('mission.hitl_required', 'm', asked(30));
+  const question = { hitlId: 'h', expiresAt: at(30), askedAt: at(1), prompt: 'p', context: 'c' };
+  assert.deepEqual(kept.at(-1)?.question, question);
+  // As an earlier version kept it.
+  const old = startWith({ state: 'hitl-required', updatedAt: at(0), question: { hitlId: 'h' }, events: 1 });
+  assert.deepEqual(old.reports, []);
+  old.tell('executor.resync', undefined, { owned_mission_ids: ['m'] });
+  assert.deepEqual(
+    old.reports.map(({ type }) => type),
+    ['asked', 'state'],
+  );
 });
