@@ -3,7 +3,7 @@
  * children and live on its thread.
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
-import { type ContractEvent, type EventEnvelope, liveStates, parseEvent } from '../src/contract/index.js';
+import { type ContractEvent, type EventEnvelope, liveStates, parseEvent, specVersion } from '../src/contract/index.js';
 import { JournalWriter, type SharedJournal } from '../src/store/journal.js';
 import { type History, JournalHistory, ListHistory, TextHistory } from './history.js';
 import { type ConnectionMessage, type DropReason, isSampled, type Report } from './messages.js';
@@ -77,6 +77,8 @@ interface Executor<Kept> {
   dropped: number;
   /** In all, by reason. */
   readonly drops: Map<DropReason, number>;
+  /** Resyncs that named a version of the protocol that is not spoken here. */
+  strangeProtocols: number;
 }
 
 type ExecutorContext<Kept> = Context<ExecutorMessage<Kept>>;
@@ -87,6 +89,9 @@ const MAX_FRAME = 1024 * 1024;
 /** A connection is closed when it has sent this many frames that had to be dropped, and few others. */
 const DROPS_BORNE = 100;
 const DROPS_PER_ACCEPTED = 10;
+
+/** What is shown of a version; it may be as long as a frame. */
+const LONGEST_VERSION = 64;
 
 /**
  * Messages that may wait. More than any batch can bring: the smallest event has 140 bytes, and a lane lets in no more
@@ -230,6 +235,7 @@ export function executorActor<Kept>(
         accepted: 0,
         dropped: 0,
         drops: new Map(),
+        strangeProtocols: 0,
       };
       for (const start of missions ?? []) create(executor, start, context);
       return executor;
@@ -299,13 +305,35 @@ function onExecutorEvent<Kept>(
 ): void {
   const { connection, executorId, missions, reports } = executor;
   if (event.event === 'executor.resync') {
-    for (const missionId of event.data.owned_mission_ids) {
+    const listed = new Set(event.data.owned_mission_ids);
+    const missionIds: string[] = [];
+    for (const missionId of listed) {
       const ref = missions.get(missionId);
-      if (ref === undefined) drop(executor, 'unknown_mission', missionId, context);
-      else context.tell(ref, { type: 'listed', ts: event.ts, connection });
+      if (ref !== undefined) context.tell(ref, { type: 'listed', ts: event.ts, connection });
+      else {
+        drop(executor, 'unknown_mission', missionId, context);
+        missionIds.push(missionId);
+      }
     }
+    if (missionIds.length > 0) context.tell(reports, { type: 'unknown-listed', executorId, missionIds });
+    for (const [missionId, ref] of missions) if (!listed.has(missionId)) context.tell(ref, { type: 'unlisted' });
+    checkProtocol(executor, event.data.protocol_version, context);
   } else if (event.event === 'executor.deregistered')
     context.tell(reports, { type: 'leaving', executorId, reason: event.data.reason });
+}
+
+/** A resync is taken in whatever version it names: it may well say the same. */
+function checkProtocol<Kept>(
+  executor: Executor<Kept>,
+  version: string | undefined,
+  context: ExecutorContext<Kept>,
+): void {
+  if (version === undefined || /^1(\.0(\.\d+)?)?$/.test(version)) return;
+  const count = ++executor.strangeProtocols;
+  if (!isSampled(count)) return;
+  const { executorId } = executor;
+  const detail = `protocol_version ${version.slice(0, LONGEST_VERSION)} is not known here: ${specVersion} is spoken`;
+  context.tell(executor.reports, { type: 'protocol', executorId, detail, count });
 }
 
 function onRequest<Kept>(
@@ -315,7 +343,7 @@ function onRequest<Kept>(
 ): void {
   const ref = executor.missions.get(request.missionId);
   if (ref !== undefined) context.tell(ref, { type: 'request', request, connection: executor.connection });
-  else if (request.type === 'look') context.tell(request.replyTo, undefined);
+  else if (request.type === 'look' || request.type === 'question') context.tell(request.replyTo, undefined);
   else if ('replyTo' in request) context.tell(request.replyTo, { ok: false, error: 'mission_not_found' });
 }
 

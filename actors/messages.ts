@@ -35,6 +35,16 @@ export type Report =
       readonly event: string;
       readonly count: number;
     }
+  /** A human question is open, asked at that time (RFC 3339); it takes the place of the one before. */
+  | { readonly type: 'asked'; readonly missionId: string; readonly executorId: string; readonly at: string }
+  /** No question of the mission is open any more. */
+  | { readonly type: 'answered'; readonly missionId: string; readonly executorId: string }
+  /** The executor's resync has left out a mission that it was never heard to have. */
+  | { readonly type: 'undelivered'; readonly missionId: string; readonly executorId: string }
+  /** The executor's resync has listed missions that its actor does not have: some may be over, and in the store. */
+  | { readonly type: 'unknown-listed'; readonly executorId: string; readonly missionIds: readonly string[] }
+  /** The executor's resync names a version of the protocol that is not spoken here; sampled. */
+  | { readonly type: 'protocol'; readonly executorId: string; readonly detail: string; readonly count: number }
   | { readonly type: 'warning'; readonly missionId: string; readonly executorId: string; readonly detail: string }
   /** Something was dropped; sampled. */
   | {

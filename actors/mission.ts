@@ -4,21 +4,37 @@
  * `Kept` is the form in which events are kept: their JSON text on worker threads (compact, and cheap to send on), the
  * objects themselves in the calling thread.
  */
-import type { Behaviour, Context, Ref } from '../src/actor/index.js';
+import type { Behaviour, Ref } from '../src/actor/index.js';
 import {
   type ContractEvent,
-  type EventEnvelope,
   isTerminal,
   type MissionEventName,
   type MissionState,
   nextState,
   type OperatorAction,
-  operatorEvents,
 } from '../src/contract/index.js';
 import type { SharedJournal } from '../src/store/journal.js';
 import type { Head, KeptState } from '../src/store/kept.js';
 import type { History, Stored } from './history.js';
-import { type ConnectionMessage, isSampled, type Report } from './messages.js';
+import { isSampled, type Report } from './messages.js';
+import {
+  type Connection,
+  closeQuestion,
+  endGrace,
+  enter,
+  fail,
+  isBegun,
+  keep,
+  type Mission,
+  type MissionContext,
+  openQuestion,
+  push,
+  type Question,
+  recover,
+  startGrace,
+  timestamp,
+} from './mission-state.js';
+import { onRequest } from './operator-requests.js';
 
 /** An event about a mission. */
 export type MissionEvent = Extract<ContractEvent, { event: MissionEventName }>;
@@ -83,6 +99,10 @@ export type MissionRequest<Kept> =
   /** The executor took the dispatch. */
   | { readonly type: 'assigned'; readonly missionId: string }
   | { readonly type: 'fail'; readonly missionId: string; readonly error: string }
+  /** The executor's resync has left it out, and its dispatch can't be replayed: it is lost unless the executor is heard of it. */
+  | { readonly type: 'doubt'; readonly missionId: string }
+  /** Shows the open question. */
+  | { readonly type: 'question'; readonly missionId: string; readonly replyTo: Ref<Question | undefined> }
   /** Sets the state and tells the executor nothing: whoever asks does that. */
   | {
       readonly type: 'transition';
@@ -111,34 +131,15 @@ export type MissionMessage<Kept> =
   | { readonly type: 'request'; readonly request: MissionRequest<Kept>; readonly connection: Connection }
   /** The executor listed it in a resync, at `ts`. */
   | { readonly type: 'listed'; readonly ts: string; readonly connection: Connection }
+  /** The executor has left it out of a resync. */
+  | { readonly type: 'unlisted' }
+  | { readonly type: 'grace-over'; readonly until: number }
   /** Its executor left; `suspended` if that can resume, else the mission fails. */
   | { readonly type: 'executor-left'; readonly resumable: boolean }
-  | { readonly type: 'question-expired'; readonly hitlId: string };
-
-/** The executor's open connection, if it has one. */
-type Connection = Ref<ConnectionMessage> | undefined;
-
-interface Mission<Kept> {
-  readonly view: MissionView<Kept>;
-  readonly history: History<Kept>;
-  readonly reports: Ref<Report>;
-  /** The open human question. */
-  question:
-    | { readonly hitlId: string; readonly expiresAt: string | undefined; readonly cancelTimer: () => void }
-    | undefined;
-  /** The question whose time ran out. */
-  expired: string | undefined;
-  checkpointId: string | undefined;
-  /** Events that came after its end. */
-  late: number;
-  /** Something about it has changed that is to be kept. */
-  changed: boolean;
-}
+  | { readonly type: 'question-expired'; readonly hitlId: string; readonly expiresAt: string | undefined };
 
 /** In the view of a mission whose events are kept elsewhere: one list for all of them. */
 const NONE_HERE: never[] = [];
-
-type MissionContext<Kept> = Context<MissionMessage<Kept>>;
 
 /** @param newHistory where a mission keeps its events */
 export function missionActor<Kept>(
@@ -157,6 +158,8 @@ export function missionActor<Kept>(
         question: undefined,
         expired: undefined,
         checkpointId: undefined,
+        heard: false,
+        grace: undefined,
         late: 0,
         changed: false,
       };
@@ -174,12 +177,20 @@ export function missionActor<Kept>(
         case 'listed':
           onListed(mission, message.ts, message.connection, context);
           break;
+        case 'unlisted':
+          onUnlisted(mission, context);
+          break;
+        case 'grace-over':
+          if (mission.grace?.until === message.until) fail(mission, 'lost_by_executor', context);
+          break;
         case 'executor-left':
+          endGrace(mission);
           if (message.resumable) enter(mission, 'suspended', timestamp(context), context);
           else fail(mission, 'executor_deregistered', context);
           break;
         case 'question-expired':
-          if (mission.question?.hitlId !== message.hitlId) break;
+          // The same question may have been asked again since, with more time.
+          if (mission.question?.hitlId !== message.hitlId || mission.question.expiresAt !== message.expiresAt) break;
           mission.expired = message.hitlId;
           fail(mission, 'hitl_expired', context);
       }
@@ -190,75 +201,6 @@ export function missionActor<Kept>(
   };
 }
 
-/** Has the store keep what has become of it. */
-function keep<Kept>(mission: Mission<Kept>): void {
-  mission.history.keep?.(mission.changed ? stateOf(mission) : undefined);
-  mission.changed = false;
-}
-
-/** How it stands, for the store. */
-function stateOf<Kept>({ view, question, expired, checkpointId }: Mission<Kept>): Omit<KeptState, 'events'> {
-  const { state, updatedAt, completedAt, ptySessionRef, exitCode, error } = view;
-  return {
-    state,
-    updatedAt,
-    ...(completedAt !== undefined && { completedAt }),
-    ...(ptySessionRef !== undefined && { ptySessionRef }),
-    ...(exitCode !== undefined && { exitCode }),
-    ...(error !== undefined && { error }),
-    ...(question && {
-      question: {
-        hitlId: question.hitlId,
-        ...(question.expiresAt !== undefined && { expiresAt: question.expiresAt }),
-      },
-    }),
-    ...(expired !== undefined && { expired }),
-    ...(checkpointId !== undefined && { checkpointId }),
-  };
-}
-
-/** Takes up what the store had kept. */
-function recover<Kept>(mission: Mission<Kept>, kept: KeptState, context: MissionContext<Kept>): void {
-  if (kept.ptySessionRef !== undefined) mission.view.ptySessionRef = kept.ptySessionRef;
-  mission.expired = kept.expired;
-  mission.checkpointId = kept.checkpointId;
-  if (kept.question !== undefined) openQuestion(mission, kept.question.hitlId, kept.question.expiresAt, context);
-  mission.changed = false;
-}
-
-const timestamp = (context: { now(): number }): string => new Date(context.now()).toISOString();
-
-/** Moves the mission to a state, at `ts`, and reports it. Nothing moves a mission that is over. */
-function enter<Kept>(mission: Mission<Kept>, state: MissionState, ts: string, context: MissionContext<Kept>): void {
-  const { view } = mission;
-  const prevState = view.state;
-  if (isTerminal(prevState)) return;
-  view.updatedAt = ts;
-  if (state === prevState) return;
-  mission.changed = true;
-  view.state = state;
-  if (isTerminal(state)) view.completedAt = ts;
-  // A question survives a pause; a mission that runs, or is over, waits for no answer.
-  if (state === 'running' || isTerminal(state)) closeQuestion(mission);
-  const { missionId, executorId } = view;
-  context.tell(mission.reports, { type: 'state', missionId, executorId, state, prevState, at: ts });
-}
-
-function fail<Kept>(mission: Mission<Kept>, error: string, context: MissionContext<Kept>): void {
-  if (isTerminal(mission.view.state)) return;
-  mission.view.error = error;
-  enter(mission, 'failed', timestamp(context), context);
-}
-
-function closeQuestion<Kept>(mission: Mission<Kept>): void {
-  if (mission.question === undefined) return;
-  mission.changed = true;
-  mission.question.cancelTimer();
-  mission.question = undefined;
-}
-
-// What the executor says.
-
 function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, context: MissionContext<Kept>): void {
   const { view } = mission;
   const { missionId, executorId } = view;
@@ -267,12 +209,21 @@ function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, 
       context.tell(mission.reports, { type: 'late', missionId, executorId, event: event.event, count: mission.late });
     return;
   }
+  endGrace(mission);
+  if (event.event !== 'mission.assigned' && !isBegun(mission)) {
+    mission.heard = true;
+    mission.changed = true;
+  }
   mission.history.add(kept);
   const state = isLateEcho(mission, event) ? view.state : (nextState(event.event, view.state) ?? view.state);
+  if (state === 'running' && (state !== view.state || goesOn(event))) closeQuestion(mission, context);
   // Before `enter`, whose reports are to find the mission complete.
   note(mission, event, context);
   enter(mission, state, event.ts, context);
 }
+
+/** What says that the mission waits for no answer even where it was taken to run already, after a resync. */
+const goesOn = ({ event }: MissionEvent): boolean => event === 'mission.started' || event === 'mission.resumed';
 
 /** The echo of an answer to another question than the one that is open. */
 const isLateEcho = <Kept>({ question }: Mission<Kept>, event: MissionEvent): boolean =>
@@ -288,10 +239,10 @@ function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: Missio
       mission.changed = true;
       break;
     case 'mission.hitl_required':
-      openQuestion(mission, event.data.hitl_id, event.data.expires_at, context);
+      openQuestion(mission, questionOf(event), context);
       break;
     case 'mission.hitl_responded':
-      if (mission.question?.hitlId === event.data.hitl_id) closeQuestion(mission);
+      if (mission.question?.hitlId === event.data.hitl_id) closeQuestion(mission, context);
       break;
     case 'mission.suspended':
       mission.checkpointId = event.data.checkpoint_id;
@@ -313,22 +264,19 @@ function note<Kept>(mission: Mission<Kept>, event: MissionEvent, context: Missio
   }
 }
 
-function openQuestion<Kept>(
-  mission: Mission<Kept>,
-  hitlId: string,
-  expiresAt: string | undefined,
-  context: MissionContext<Kept>,
-): void {
-  closeQuestion(mission);
-  // A valid time is not always one that Date knows (leap seconds): such a question does not expire.
-  const expires = expiresAt === undefined ? Number.NaN : Date.parse(expiresAt);
-  const cancelTimer = Number.isNaN(expires)
-    ? () => undefined
-    : context.after(Math.max(0, expires - context.now()), { type: 'question-expired', hitlId });
-  mission.question = { hitlId, expiresAt, cancelTimer };
-  mission.changed = true;
-}
+const questionOf = ({ ts, data }: Extract<MissionEvent, { event: 'mission.hitl_required' }>): Question => ({
+  hitlId: data.hitl_id,
+  ...(data.expires_at !== undefined && { expiresAt: data.expires_at }),
+  askedAt: ts,
+  prompt: data.prompt,
+  ...(data.context !== undefined && { context: data.context }),
+});
 
+/**
+ * By the contract every live mission that is listed runs, one with an open question or one that was paused, too. Its
+ * question stays open all the same: the executor may be waiting for the answer still, and does not ask again. A pause is
+ * not told again: an executor that still holds the mission paused says so by `mission.paused`.
+ */
 function onListed<Kept>(
   mission: Mission<Kept>,
   ts: string,
@@ -339,123 +287,16 @@ function onListed<Kept>(
   if (before === 'aborted')
     push(mission, connection, 'mission.aborted', { state: 'aborted', aborted_by: 'operator' }, context);
   if (isTerminal(before)) return;
+  endGrace(mission);
   enter(mission, 'running', ts, context);
   if (before === 'suspended')
     push(mission, connection, 'mission.resumed', { state: 'running', resumed_from: 'suspended' }, context);
 }
 
-/** The live record where events are kept as they are; else one with their texts. */
-function shown<Kept>({ view, history }: Mission<Kept>): MissionView<Kept> {
-  if (history.live !== undefined) return view;
-  const { events, stored } = history.show();
-  return { ...view, recentEvents: events, ...(stored && { stored }) };
-}
-
-// What operators want.
-
-function onRequest<Kept>(
-  mission: Mission<Kept>,
-  request: MissionRequest<Kept>,
-  connection: Connection,
-  context: MissionContext<Kept>,
-): void {
-  const { view } = mission;
-  switch (request.type) {
-    case 'look':
-      context.tell(request.replyTo, shown(mission));
-      break;
-    case 'assigned':
-      if (view.state === 'queued') enter(mission, 'assigned', timestamp(context), context);
-      break;
-    case 'fail':
-      fail(mission, request.error, context);
-      break;
-    case 'transition':
-      if (isTerminal(view.state)) refuse(request.replyTo, 'mission_terminal', context);
-      else grant(mission, request.replyTo, request.target, context);
-      break;
-    case 'operate':
-      operate(mission, request.action, request.replyTo, connection, context);
-      break;
-    case 'respond':
-      respond(mission, request, connection, context);
-  }
-}
-
-function operate<Kept>(
-  mission: Mission<Kept>,
-  action: OperatorAction,
-  replyTo: Ref<Outcome>,
-  connection: Connection,
-  context: MissionContext<Kept>,
-): void {
-  const event = operatorEvents[action];
-  const from = mission.view.state;
-  const target = nextState(event, from);
-  if (isTerminal(from)) refuse(replyTo, 'mission_terminal', context);
-  else if (target === undefined) refuse(replyTo, 'invalid_transition', context);
-  else {
-    const pushed = push(mission, connection, event, dataOf(action, from), context);
-    // An abort of a mission whose executor is away takes effect all the same: the executor is told when it resyncs.
-    if (pushed || action === 'abort') grant(mission, replyTo, target, context);
-    else refuse(replyTo, 'executor_not_connected', context);
-  }
-}
-
-function dataOf(action: OperatorAction, from: MissionState): Record<string, unknown> {
-  switch (action) {
-    case 'pause':
-      return { state: 'paused' };
-    case 'resume':
-      return { state: 'running', ...((from === 'paused' || from === 'suspended') && { resumed_from: from }) };
-    case 'abort':
-      return { state: 'aborted', aborted_by: 'operator' };
-  }
-}
-
-function respond<Kept>(
-  mission: Mission<Kept>,
-  { hitlId, response, replyTo }: Extract<MissionRequest<Kept>, { type: 'respond' }>,
-  connection: Connection,
-  context: MissionContext<Kept>,
-): void {
-  const { view } = mission;
-  const data = { hitl_id: hitlId, response, responded_at: timestamp(context) };
-  if (mission.expired === hitlId) refuse(replyTo, 'hitl_expired', context);
-  else if (mission.question?.hitlId !== hitlId) refuse(replyTo, 'hitl_not_pending', context);
-  else if (!push(mission, connection, 'mission.hitl_responded', data, context))
-    refuse(replyTo, 'executor_not_connected', context);
-  else {
-    closeQuestion(mission);
-    grant(mission, replyTo, view.state === 'hitl-required' ? 'running' : view.state, context);
-  }
-}
-
-function grant<Kept>(
-  mission: Mission<Kept>,
-  replyTo: Ref<Outcome>,
-  state: MissionState,
-  context: MissionContext<Kept>,
-): void {
-  enter(mission, state, timestamp(context), context);
-  // Whoever hears of it asks the store to have it durable.
-  keep(mission);
-  context.tell(replyTo, { ok: true, state });
-}
-
-const refuse = <Kept>(replyTo: Ref<Outcome>, error: Refusal, context: MissionContext<Kept>): boolean =>
-  context.tell(replyTo, { ok: false, error });
-
-/** Sends the executor an event about the mission. @returns whether an open connection took it */
-function push<Kept>(
-  { view }: Mission<Kept>,
-  connection: Connection,
-  event: MissionEventName,
-  data: Record<string, unknown>,
-  context: MissionContext<Kept>,
-): boolean {
-  if (connection === undefined) return false;
-  const { missionId: mission_id, executorId: executor_id } = view;
-  const envelope: EventEnvelope = { event, executor_id, mission_id, ts: timestamp(context), data };
-  return context.tell(connection, { type: 'push', text: JSON.stringify(envelope) });
+/** Where the executor was never heard to have it, it never got the dispatch; else it may have lost it. */
+function onUnlisted<Kept>(mission: Mission<Kept>, context: MissionContext<Kept>): void {
+  const { missionId, executorId, state } = mission.view;
+  if (isTerminal(state)) return;
+  if (isBegun(mission)) startGrace(mission, context);
+  else context.tell(mission.reports, { type: 'undelivered', missionId, executorId });
 }

@@ -39,6 +39,13 @@ const eventsQuerySchema = closedObject({
   limit: limitSchema,
 });
 
+/** `GET /api/v1/hitl` */
+const questionsQuerySchema = closedObject({
+  limit: limitSchema,
+  /** Where the page before ended: when that question was asked, and the number of its mission. */
+  cursor: v.exactOptional(v.pipe(v.string(), v.regex(/^\d{1,15}-\d{1,15}$/, 'must be the next_cursor of a page'))),
+});
+
 /** The query with its numbers as such, and its defaults. */
 export type MissionsQuery = Omit<v.InferOutput<typeof missionsQuerySchema>, 'limit' | 'cursor'> & {
   readonly limit: number;
@@ -47,6 +54,11 @@ export type MissionsQuery = Omit<v.InferOutput<typeof missionsQuerySchema>, 'lim
 export interface EventsQuery {
   readonly after: number;
   readonly limit: number;
+}
+
+export interface QuestionsQuery {
+  readonly limit: number;
+  readonly cursor: { readonly at: number; readonly number: number };
 }
 
 type Parsed<Query> = { readonly ok: true; readonly query: Query } | { readonly ok: false; readonly issues: Issue[] };
@@ -65,4 +77,13 @@ export function parseEventsQuery(input: Readonly<Record<string, string>>): Parse
   if (!checked.ok) return checked;
   const { after = 0, limit = PAGE } = checked.value;
   return { ok: true, query: { after: Number(after), limit: Number(limit) } };
+}
+
+/** Reads the query of the open questions: 100 of them, from the oldest on, unless it says something else. */
+export function parseQuestionsQuery(input: Readonly<Record<string, string>>): Parsed<QuestionsQuery> {
+  const checked = check(questionsQuerySchema, input);
+  if (!checked.ok) return checked;
+  const { limit = PAGE, cursor = '0-0' } = checked.value;
+  const [at, number] = cursor.split('-');
+  return { ok: true, query: { limit: Number(limit), cursor: { at: Number(at), number: Number(number) } } };
 }

@@ -16,4 +16,4 @@ export type RegistryEvent = {
 }[keyof RegistryEvents];
 
 /** What people may want to know and no program waits for: for the log. */
-export type Notice = Extract<Report, { type: 'late' | 'warning' | 'dropped' | 'lost' }>;
+export type Notice = Extract<Report, { type: 'late' | 'warning' | 'protocol' | 'dropped' | 'lost' }>;

@@ -26,8 +26,10 @@ import type { Notice, RegistryEvent } from './events.js';
 import { descriptionOf, ExecutorActors, type Inquiry } from './executor-actors.js';
 import { close, handedInConnection, send } from './handed-in.js';
 import type { IdentityStore } from './identity-store.js';
+import { LateAborts } from './late-aborts.js';
 import { Missions } from './missions.js';
 import { Outbox } from './outbox.js';
+import { Questions } from './questions.js';
 import type { Stage } from './stage.js';
 import { keptExecutorOf, summaryOf } from './views.js';
 
@@ -62,6 +64,8 @@ export class Supervisor<Kept> {
   readonly identities: IdentityStore;
   readonly system: System;
   readonly missions: Missions<Kept>;
+  /** Replays the dispatch of a mission that never arrived, where somebody does; by default it is in doubt. */
+  onUndelivered: (missionId: string) => void = (missionId) => this.missions.doubt(missionId);
   readonly #stage: Stage<Kept>;
   readonly #options: SupervisorOptions;
   readonly #actors: ExecutorActors<Kept>;
@@ -72,6 +76,9 @@ export class Supervisor<Kept> {
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
   /** Executors whose missions are being found in the store, and the latest such search. */
   readonly #recovering = new Map<string, object>();
+  /** The human questions that are open. */
+  readonly #questions = new Questions();
+  readonly #lateAborts: LateAborts | undefined;
   readonly store: Store | undefined;
 
   constructor(stage: Stage<Kept>, options: SupervisorOptions) {
@@ -84,7 +91,7 @@ export class Supervisor<Kept> {
       directory: this.directory,
       connectionOf: (executorId) => this.#handedIn.get(executorId),
       onReport: (report) => this.#onReport(report),
-      onRestart: (executorId) => this.#outbox.sendAgain(executorId),
+      onRestart: (executorId) => this.#onRestart(executorId),
       store: options.store,
       onRecovery: (executorId, missions) => void this.#recover(executorId, missions),
     });
@@ -93,10 +100,17 @@ export class Supervisor<Kept> {
       directory: this.directory,
       actors: this.#actors,
       outbox: this.#outbox,
+      questions: this.#questions,
       emit: (event) => this.#emit(event),
       timestamp: () => this.#timestamp(),
       store: options.store,
     });
+    if (options.store !== undefined) {
+      const tell = (executorId: string, event: EventEnvelope): void =>
+        // Where it does not arrive, the executor is told at its next resync.
+        void this.push(executorId, event)?.later().catch(ignore);
+      this.#lateAborts = new LateAborts(options.store, tell, () => this.#timestamp());
+    }
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
   }
@@ -203,6 +217,7 @@ export class Supervisor<Kept> {
         // Its actor starts without missions: these follow.
         this.#actors.ref(executorId);
         this.directory.addMission(entryOf(standing));
+        this.#noteQuestion(standing);
         this.#outbox.send(executorId, { type: 'create', mission: startOf(standing) });
       }
       done += page.length;
@@ -314,6 +329,20 @@ export class Supervisor<Kept> {
         this.#options.notice(report);
         break;
       }
+      case 'asked': {
+        const number = this.directory.missions.get(report.missionId)?.number;
+        if (number !== undefined) this.#questions.open(report.missionId, number, report.at);
+        break;
+      }
+      case 'answered':
+        this.#questions.close(report.missionId);
+        break;
+      case 'undelivered':
+        this.onUndelivered(report.missionId);
+        break;
+      case 'unknown-listed':
+        void this.#lateAborts?.tell(report.executorId, report.missionIds);
+        break;
       case 'leaving':
         this.deregister(report.executorId, report.reason);
         break;
@@ -327,12 +356,26 @@ export class Supervisor<Kept> {
     const before = this.directory.setState(missionId, state, at);
     this.#outbox.confirm(missionId, state);
     if (before === undefined || !isTerminal(state)) return before;
+    this.#questions.close(missionId);
     this.system.tell(this.#ended, { type: 'ended', missionId });
     const executorId = this.directory.missions.get(missionId)?.executorId;
     // What it left behind is over.
     if (executorId !== undefined && this.directory.isGone(executorId))
       this.store?.keep({ type: 'executor-gone', executorId });
     return before;
+  }
+
+  #noteQuestion({ missionId, number, state: { question, updatedAt } }: Standing): void {
+    if (question === undefined) this.#questions.close(missionId);
+    else this.#questions.open(missionId, number, question.askedAt ?? updatedAt);
+  }
+
+  /** An executor's actor has started again, its thread having died. */
+  #onRestart(executorId: string): void {
+    // Without a store, its missions have lost their questions.
+    if (this.store === undefined)
+      for (const { missionId } of this.directory.liveMissions(executorId)) this.#questions.close(missionId);
+    this.#outbox.sendAgain(executorId);
   }
 
   /** Gives an executor's actor, which has started again, the missions it had, as the store has them. */
@@ -344,7 +387,10 @@ export class Supervisor<Kept> {
     try {
       const numbers = entries.map(({ number }) => number);
       for await (const page of this.store?.standing(numbers) ?? [])
-        for (const standing of page) missions.push(startOf(standing));
+        for (const standing of page) {
+          missions.push(startOf(standing));
+          if (!isTerminal(standing.state.state)) this.#noteQuestion(standing);
+        }
     } catch {
       // The store is lost: what is known here has to do.
       for (const entry of entries) missions.push(entry);

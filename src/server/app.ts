@@ -20,6 +20,7 @@ import {
   parseEventsQuery,
   parseHitlResponse,
   parseMissionsQuery,
+  parseQuestionsQuery,
 } from '../contract/index.js';
 import type { Inquiry } from '../registry/executor-actors.js';
 import type { Supervisor } from '../registry/supervisor.js';
@@ -149,6 +150,13 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
     if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
     const { hitl_id: hitlId, response } = parsed.payload;
     return accepted(c, supervisor, supervisor.missions.respond(c.req.param('id'), hitlId, response));
+  });
+
+  app.get('/api/v1/hitl', async (c) => {
+    const parsed = parseQuestionsQuery(c.req.query());
+    if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
+    const { questions, next } = await supervisor.missions.questions(parsed.query.cursor, parsed.query.limit);
+    return json(c, { questions, ...(next && { next_cursor: `${next.at}-${next.number}` }) });
   });
 
   for (const action of ['pause', 'resume', 'abort'] as const satisfies readonly OperatorAction[])

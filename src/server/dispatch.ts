@@ -1,4 +1,7 @@
-/** Dispatch: picks an executor for a mission, creates the mission, and hands it over. */
+/**
+ * Dispatch: picks an executor for a mission, creates the mission, and hands it over; and again, where the executor's
+ * resync shows that it never arrived.
+ */
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import * as v from 'valibot';
@@ -11,6 +14,8 @@ import {
   type ExecutorRegistration,
   errorBodySchema,
   errorStatus,
+  type MissionState,
+  parseDispatchPayload,
 } from '../contract/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type { Found } from '../store/thread.js';
@@ -28,7 +33,19 @@ interface Known {
   /** Of the payload, to tell a repetition from another mission of the same id. */
   readonly fingerprint: string;
   readonly answer: Promise<DispatchAnswer>;
+  /** Where no store keeps it: what a replay needs, until the mission is past `assigned`. */
+  dispatched: Dispatched | undefined;
 }
+
+interface Dispatched {
+  readonly sessionId: string;
+  readonly payload: DispatchPayload;
+}
+
+/** Missions whose dispatch is replayed to one executor at a time. */
+const REPLAYS_AT_ONCE = 4;
+
+const isPastAssigned = (state: MissionState): boolean => state !== 'queued' && state !== 'assigned';
 
 export class Dispatcher {
   readonly #supervisor: Supervisor<string>;
@@ -37,6 +54,13 @@ export class Dispatcher {
   readonly #timeout: number;
   /** By mission id: a repeated dispatch is answered as the first was, be it still under way. */
   readonly #known = new Map<string, Known>();
+  /** Missions that are being forwarded, or are to be. */
+  readonly #forwarding = new Set<string>();
+  /** By executor: the missions whose dispatch is to be replayed to it, and how many are being so. */
+  readonly #replays = new Map<string, { readonly waiting: Set<string>; running: number }>();
+  /** By mission: who waits for what becomes of its dispatch, which an earlier run left under way. */
+  readonly #waiting = new Map<string, ((answer: DispatchAnswer | undefined) => void)[]>();
+  readonly #closed = new AbortController();
 
   /** @param timeout milliseconds that an executor has to answer. Default: 10,000, the contract's limit */
   constructor(supervisor: Supervisor<string>, log: Logger, timeout = 10_000) {
@@ -64,10 +88,17 @@ export class Dispatcher {
     if (known?.fingerprint === fingerprint) return known.answer;
     if (known !== undefined) return refusal('mission_exists', `mission ${missionId} exists, with another payload`);
     const answer = this.#answerNew(sessionId, payload, fingerprint);
-    this.#known.set(missionId, { fingerprint, answer });
+    const { directory, store } = this.#supervisor;
+    const dispatched = store === undefined ? { sessionId, payload } : undefined;
+    this.#known.set(missionId, { fingerprint, answer, dispatched });
     answer.then(
-      // Where no mission came of it, it may be tried again; one that is over long since is found in the store.
-      () => this.#supervisor.directory.missions.has(missionId) || this.forget(missionId),
+      // Where no mission came of it, or nobody knows yet, it may be tried again; one that is over long since is found in
+      // the store.
+      ({ body }) => {
+        // Nor does what another payload was told, in an earlier run's stead, stand for the mission's own.
+        const isOpen = 'error' in body && (body.error === 'executor_not_connected' || body.error === 'mission_exists');
+        if (isOpen || !directory.missions.has(missionId)) this.forget(missionId);
+      },
       () => this.forget(missionId),
     );
     return answer;
@@ -77,27 +108,148 @@ export class Dispatcher {
     const missionId = payload.mission_id;
     const { missions, directory, store } = this.#supervisor;
     const found = await store?.find(missionId);
-    if (found !== undefined) return answerOf(found, fingerprint);
+    if (found !== undefined) return this.#answerFound(found, fingerprint);
     if (directory.missions.has(missionId)) return refusal('mission_exists', `mission ${missionId} exists`);
     store?.check();
     const picked = this.#pick(payload);
     if ('status' in picked) return picked;
     // Before anything is sent, so that no early event is lost, and none of a mission that a restart would forget.
+    this.#forwarding.add(missionId);
     const number = missions.create(missionId, picked.executorId, 'queued', { sessionId, payload });
+    let answer: DispatchAnswer;
     try {
-      await this.#supervisor.kept();
-    } catch (error) {
-      // So that it can be dispatched anew when there is room.
-      missions.withdraw(missionId);
-      throw error;
+      await this.#supervisor.kept().catch((error: unknown) => {
+        // So that it can be dispatched anew when there is room.
+        missions.withdraw(missionId);
+        throw error;
+      });
+      answer = await this.#forward(sessionId, payload, picked, false);
+    } finally {
+      this.#forwarding.delete(missionId);
     }
-    const answer = await this.#forward(sessionId, payload, picked);
     if (store === undefined || number === undefined) return answer;
     store.keep({ type: 'answer', number, answer: { ...answer.body } });
     // Its actor has written by then that its executor has it.
     await missions.look(missionId)?.later();
     await store.kept();
     return answer;
+  }
+
+  /** A repetition of what an earlier run was told, or what was told long ago: the same answer. */
+  async #answerFound(found: Found, fingerprint: string): Promise<DispatchAnswer> {
+    const { missionId, executorId, payload } = found.mission;
+    if (payload === undefined || fingerprintOf(payload) !== fingerprint)
+      return refusal('mission_exists', `mission ${missionId} exists${payload ? ', with another payload' : ''}`);
+    const kept = keptAnswerOf(found);
+    if (kept !== undefined) return kept;
+    // Callboard was stopped while it was being dispatched: the executor's resync shows whether it arrived.
+    const { directory, missions, store } = this.#supervisor;
+    if (directory.missions.get(missionId)?.state === 'queued') {
+      const answer = await this.#outcome(missionId);
+      if (answer !== undefined) {
+        await missions.look(missionId)?.later();
+        await store?.kept();
+        return answer;
+      }
+    }
+    const state = directory.missions.get(missionId)?.state ?? found.state.state;
+    switch (state) {
+      case 'queued':
+        return refusal(
+          'executor_not_connected',
+          `mission ${missionId} is queued: its dispatch was cut short, and is repeated when its executor has resynced`,
+        );
+      case 'failed':
+      case 'aborted':
+        return refusal('mission_exists', `mission ${missionId} exists, and has ${state} before it was assigned`);
+      default: {
+        const a2aInstanceId = payload.a2a_instance_id;
+        const more = typeof a2aInstanceId === 'string' ? { a2a_instance_id: a2aInstanceId } : {};
+        return { status: 202, body: { mission_id: missionId, executor_id: executorId, ...more, status: 'assigned' } };
+      }
+    }
+  }
+
+  /** What becomes of a mission that is queued: the answer of its replay; undefined if it moves on by itself, or not in time. */
+  #outcome(missionId: string): Promise<DispatchAnswer | undefined> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#settle(missionId, undefined), this.#timeout);
+      const settle = (answer: DispatchAnswer | undefined): void => {
+        clearTimeout(timer);
+        resolve(answer);
+      };
+      this.#waiting.set(missionId, [...(this.#waiting.get(missionId) ?? []), settle]);
+    });
+  }
+
+  #settle(missionId: string, answer: DispatchAnswer | undefined): void {
+    const waiting = this.#waiting.get(missionId) ?? [];
+    this.#waiting.delete(missionId);
+    for (const settle of waiting) settle(answer);
+  }
+
+  /** Takes notice of a mission's state. */
+  moved(missionId: string, state: MissionState): void {
+    if (state !== 'queued') this.#settle(missionId, undefined);
+    const known = this.#known.get(missionId);
+    if (known !== undefined && isPastAssigned(state)) known.dispatched = undefined;
+  }
+
+  /**
+   * Forwards a mission once more, in its turn: its executor's resync has left it out, and it was never heard to have it.
+   * Nothing happens while it is being forwarded anyway.
+   */
+  replay(missionId: string): void {
+    const executorId = this.#supervisor.directory.missions.get(missionId)?.executorId;
+    if (executorId === undefined || this.#forwarding.has(missionId)) return;
+    this.#forwarding.add(missionId);
+    const replays = this.#replays.get(executorId) ?? { waiting: new Set(), running: 0 };
+    this.#replays.set(executorId, replays);
+    replays.waiting.add(missionId);
+    if (replays.running < REPLAYS_AT_ONCE) void this.#replayAll(executorId, replays);
+  }
+
+  /** Stops replaying: what was under way is replayed after the executor's next resync. */
+  close(): void {
+    this.#closed.abort();
+    for (const missionId of [...this.#waiting.keys()]) this.#settle(missionId, undefined);
+  }
+
+  async #replayAll(executorId: string, replays: { readonly waiting: Set<string>; running: number }): Promise<void> {
+    replays.running++;
+    for (const missionId of replays.waiting) {
+      replays.waiting.delete(missionId);
+      if (!this.#closed.signal.aborted)
+        await this.#replay(missionId, executorId).catch((error: unknown) => {
+          if (!this.#closed.signal.aborted && this.#sampler.admits('replay'))
+            this.#log.warn({ missionId, err: error }, 'a dispatch could not be replayed');
+        });
+      this.#forwarding.delete(missionId);
+    }
+    if (--replays.running === 0) this.#replays.delete(executorId);
+  }
+
+  async #replay(missionId: string, executorId: string): Promise<void> {
+    const { directory, missions, store } = this.#supervisor;
+    const found = await store?.find(missionId);
+    const dispatched = found === undefined ? this.#known.get(missionId)?.dispatched : dispatchedOf(found);
+    if (dispatched === undefined) {
+      missions.doubt(missionId);
+      return;
+    }
+    const executor = directory.executors.get(executorId);
+    if (executor === undefined || !this.#isUnheard(missionId)) return;
+    const { sessionId, payload } = dispatched;
+    const answer = await this.#forward(sessionId, payload, executor, true);
+    if (found !== undefined && keptAnswerOf(found) === undefined)
+      store?.keep({ type: 'answer', number: found.number, answer: { ...answer.body } });
+    if (this.#sampler.admits('replay')) this.#log.info({ missionId, ...answer.body }, 'a dispatch was replayed');
+    this.#settle(missionId, answer);
+  }
+
+  #isUnheard(missionId: string): boolean {
+    const state = this.#supervisor.directory.missions.get(missionId)?.state;
+    return state !== undefined && !isPastAssigned(state);
   }
 
   #pick({
@@ -127,14 +279,22 @@ export class Dispatcher {
     );
   }
 
+  /** @param again it was forwarded before, and may have arrived: an executor that says 409 has it */
   async #forward(
     sessionId: string,
     payload: DispatchPayload,
     { executorId, transportEndpoints, token }: ExecutorRegistration,
+    again: boolean,
   ): Promise<DispatchAnswer> {
     const missionId = payload.mission_id;
     const rest = transportEndpoints.rest.replace(/\/+$/, '');
-    const signal = AbortSignal.timeout(this.#timeout);
+    const timeout = AbortSignal.timeout(this.#timeout);
+    const signal = again ? AbortSignal.any([timeout, this.#closed.signal]) : timeout;
+    const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
+      // It may have shown by itself meanwhile that the first one arrived.
+      if (!again || this.#isUnheard(missionId)) this.#supervisor.missions.fail(missionId, `${code}: ${detail}`);
+      return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
+    };
     const post = (url: string): Promise<Response> =>
       fetch(url, {
         method: 'POST',
@@ -149,16 +309,16 @@ export class Dispatcher {
         await response.body?.cancel();
         response = await post(`${rest}/dispatch`);
       }
-      if (!response.ok) {
+      if (!response.ok && !(again && response.status === 409)) {
         await response.body?.cancel();
-        return this.#failed(missionId, 'executor_rejected', `it answered ${response.status}`);
+        return failed('executor_rejected', `it answered ${response.status}`);
       }
       // It has the mission, whatever becomes of the rest of its answer.
       const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
       // One that is over by now may even be forgotten already: it is not to come back.
       const state = this.#supervisor.directory.missions.get(missionId)?.state;
       if (state === undefined || state === 'aborted') this.#tellAborted(missionId, executorId);
-      else this.#supervisor.missions.assign(missionId, executorId);
+      else if (!again || state === 'queued') this.#supervisor.missions.assign(missionId, executorId);
       const body: DispatchResponse = {
         mission_id: missionId,
         executor_id: executorId,
@@ -168,9 +328,9 @@ export class Dispatcher {
       };
       return { status: 202, body };
     } catch (error) {
-      if (signal.aborted)
-        return this.#failed(missionId, 'executor_timeout', `it did not answer within ${this.#timeout} ms`);
-      return this.#failed(missionId, 'executor_unreachable', reasonOf(error));
+      if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
+      if (signal.aborted) throw error;
+      return failed('executor_unreachable', reasonOf(error));
     }
   }
 
@@ -184,26 +344,22 @@ export class Dispatcher {
       ?.later()
       .catch(() => undefined);
   }
-
-  #failed(missionId: string, code: ErrorCode, detail: string): DispatchAnswer {
-    this.#supervisor.missions.fail(missionId, `${code}: ${detail}`);
-    return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
-  }
 }
 
 const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
 
-/** What was answered to a dispatch in an earlier run, or long ago. */
-function answerOf({ mission }: Found, fingerprint: string): DispatchAnswer {
-  const { missionId, payload, answer } = mission;
-  if (payload === undefined || fingerprintOf(payload) !== fingerprint)
-    return refusal('mission_exists', `mission ${missionId} exists${payload ? ', with another payload' : ''}`);
-  const kept = v.safeParse(v.union([dispatchResponseSchema, errorBodySchema]), answer);
-  if (kept.success) {
-    const body = kept.output;
-    return 'error' in body ? { status: errorStatus[body.error], body } : { status: 202, body };
-  }
-  return refusal('mission_exists', `mission ${missionId} exists: it was being dispatched when Callboard stopped`);
+/** What was answered to a dispatch in an earlier run, or long ago; undefined if it was not. */
+function keptAnswerOf({ mission }: Found): DispatchAnswer | undefined {
+  const kept = v.safeParse(v.union([dispatchResponseSchema, errorBodySchema]), mission.answer);
+  if (!kept.success) return undefined;
+  const body = kept.output;
+  return 'error' in body ? { status: errorStatus[body.error], body } : { status: 202, body };
+}
+
+/** What a mission was dispatched with; undefined if that was not over REST. */
+function dispatchedOf({ mission: { sessionId, payload } }: Found): Dispatched | undefined {
+  const parsed = parseDispatchPayload(payload);
+  return sessionId !== undefined && parsed.ok ? { sessionId, payload: parsed.payload } : undefined;
 }
 
 const refusal = (code: ErrorCode, detail: string): DispatchAnswer => ({

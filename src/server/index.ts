@@ -84,6 +84,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   const upgrades = new Upgrades(supervisor, log);
   registry.on('executor:deregistered', ({ executorId }) => upgrades.close(executorId, 1000, 'deregistered'));
   const dispatcher = new Dispatcher(supervisor, log);
+  supervisor.onUndelivered = (missionId) => dispatcher.replay(missionId);
+  registry.on('mission:state_change', ({ missionId, state }) => dispatcher.moved(missionId, state));
   registry.on('mission:forgotten', ({ missionId }) => dispatcher.forget(missionId));
   let ready = true;
   const isReady = (): boolean => ready;
@@ -112,6 +114,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
     const closed = new Promise((resolve) => http.close(resolve));
     await within(CLOSE_TIMEOUT, Promise.all([...responses].map(closeOf)));
     http.closeAllConnections();
+    dispatcher.close();
     await within(CLOSE_TIMEOUT, upgrades.closeAll());
     upgrades.destroy();
     await closed;

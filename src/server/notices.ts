@@ -31,6 +31,9 @@ export function logNotice(log: Logger, notice: Notice | SystemEvent): void {
     case 'warning':
       log.warn(detail, 'a mission is not as expected');
       break;
+    case 'protocol':
+      log.warn(detail, 'an executor speaks another version of the protocol');
+      break;
     case 'lost':
       log.error(detail, 'a mission was given up on');
       break;

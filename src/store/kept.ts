@@ -38,10 +38,21 @@ export const keptStateSchema = v.object({
   exitCode: v.exactOptional(v.number()),
   error: v.exactOptional(v.string()),
   /** The open human question. */
-  question: v.exactOptional(v.object({ hitlId: v.string(), expiresAt: v.exactOptional(v.string()) })),
+  question: v.exactOptional(
+    v.object({
+      hitlId: v.string(),
+      expiresAt: v.exactOptional(v.string()),
+      // Earlier stores lack these two.
+      askedAt: v.exactOptional(v.string()),
+      prompt: v.exactOptional(v.string()),
+      context: v.exactOptional(v.string()),
+    }),
+  ),
   /** The question whose time ran out. */
   expired: v.exactOptional(v.string()),
   checkpointId: v.exactOptional(v.string()),
+  /** Its executor has said something of it that takes having it. */
+  heard: v.exactOptional(v.boolean()),
   /** How many events it had by then: later ones have changed nothing of this but `updatedAt`. */
   events: v.number(),
 });

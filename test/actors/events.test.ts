@@ -38,7 +38,7 @@ for (const [event, data, to] of table) {
       assert.equal(view.completedAt, over.some((state) => state === after) ? at(7) : undefined);
       assert.deepEqual(view.recentEvents.at(-1), envelope);
       const report = { type: 'state', missionId: 'm', executorId, state: after, prevState: before, at: at(7) };
-      assert.deepEqual(rig.reports, after === before ? [] : [report]);
+      assert.deepEqual(rig.reported('state'), after === before ? [] : [report]);
       assert.deepEqual(rig.trouble, []);
     });
   }

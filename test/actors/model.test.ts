@@ -18,6 +18,19 @@ interface Model {
   late: number;
   /** The question that waits for its answer. */
   open: unknown;
+  /** Something was heard of it that takes having it. */
+  begun: boolean;
+  /** A resync has left it out: when it is lost, in seconds. */
+  lostAt: number | undefined;
+}
+
+/** Seconds that the executor has to be heard of a mission that its resync has left out. */
+const GRACE = 30;
+const isOver = ({ state }: Model) => ['done', 'failed', 'aborted'].includes(state);
+
+function move(model: Model, state: string) {
+  if (state !== model.state) model.moves.push(`${model.state} > ${state}`);
+  model.state = state;
 }
 
 /** The table again, as sentences would have it. */
@@ -27,10 +40,13 @@ function step(model: Model, event: string, data: Record<string, unknown> | undef
     return;
   }
   const go = (state: string) => {
-    if (state !== model.state) model.moves.push(`${model.state} > ${state}`);
-    model.state = state;
+    move(model, state);
     if (['running', 'done', 'failed', 'aborted'].includes(state)) model.open = undefined;
   };
+  model.lostAt = undefined;
+  if (event !== 'mission.assigned') model.begun = true;
+  // A resync leaves a question open; what says that the mission goes on does not.
+  if (['mission.started', 'mission.resumed'].includes(event) && model.state === 'running') model.open = undefined;
   const isOneOf = (...states: string[]) => states.includes(model.state);
   if (event === 'mission.assigned' && isOneOf('queued')) go('assigned');
   if (event === 'mission.started' && isOneOf('queued', 'assigned', 'paused', 'suspended', 'hitl-required'))
@@ -57,6 +73,29 @@ function step(model: Model, event: string, data: Record<string, unknown> | undef
   if (isOneOf('done', 'failed', 'aborted')) model.completedAt = ts;
   model.updatedAt = ts;
   model.history = [...model.history, whole].slice(-50);
+}
+
+/** A resync, as sentences would have it. @returns whether the mission's dispatch never arrived */
+function onResync(model: Model, isListed: boolean, ts: string, now: number): boolean {
+  if (isOver(model)) return false;
+  if (isListed) {
+    model.lostAt = undefined;
+    model.begun = true;
+    model.updatedAt = ts;
+    move(model, 'running');
+    return false;
+  }
+  if (!model.begun) return true;
+  model.lostAt ??= now + GRACE;
+  return false;
+}
+
+/** Time passes. */
+function onTime(model: Model, now: number) {
+  if (model.lostAt === undefined || model.lostAt > now || isOver(model)) return;
+  move(model, 'failed');
+  // The rig lets it be heard once all of the time has passed.
+  Object.assign(model, { error: 'lost_by_executor', updatedAt: at(now), completedAt: at(now), open: undefined });
 }
 
 const maybe = <T>(field: string, values: fc.Arbitrary<T>) =>
@@ -100,12 +139,17 @@ const lastEvents = fc.oneof(
   }),
   fc.record({ event: fc.constant('mission.aborted'), data: fc.constant({ state: 'aborted' }) }),
 );
+const said = fc.record({
+  mission: fc.constantFrom(...missions),
+  happened: fc.oneof({ weight: 40, arbitrary: livelyEvents }, { weight: 1, arbitrary: lastEvents }),
+  seconds: fc.nat(1000),
+});
 const steps = fc.array(
-  fc.record({
-    mission: fc.constantFrom(...missions),
-    happened: fc.oneof({ weight: 40, arbitrary: livelyEvents }, { weight: 1, arbitrary: lastEvents }),
-    seconds: fc.nat(1000),
-  }),
+  fc.oneof(
+    { weight: 20, arbitrary: said },
+    { weight: 2, arbitrary: fc.record({ listed: fc.subarray(missions), seconds: fc.nat(1000) }) },
+    { weight: 1, arbitrary: fc.record({ pass: fc.integer({ min: 1, max: 20 }) }) },
+  ),
   { maxLength: 400, size: 'max' },
 );
 
@@ -125,9 +169,26 @@ test('any sequence of valid events leaves each mission in the state, and with th
           exitCode: undefined,
           pty: undefined,
           open: undefined,
+          begun: false,
+          lostAt: undefined,
         });
       }
-      for (const { mission, happened, seconds } of sequence) {
+      let now = 0;
+      let undelivered = 0;
+      for (const one of sequence) {
+        if ('pass' in one) {
+          now += one.pass;
+          rig.advance(one.pass);
+          for (const model of models.values()) onTime(model, now);
+          continue;
+        }
+        if ('listed' in one) {
+          rig.event('executor.resync', undefined, { owned_mission_ids: one.listed }, at(one.seconds));
+          for (const [mission, model] of models)
+            if (onResync(model, one.listed.includes(mission), at(one.seconds), now)) undelivered++;
+          continue;
+        }
+        const { mission, happened, seconds } = one;
         const whole = { ...happened, executor_id: executorId, mission_id: mission, ts: at(seconds) };
         rig.tell({ type: 'frame', text: JSON.stringify(whole) });
         const model = models.get(mission);
@@ -152,6 +213,8 @@ test('any sequence of valid events leaves each mission in the state, and with th
           },
         );
         const moves = rig.reported('state').filter(({ missionId }) => missionId === mission);
+        if (error === 'lost_by_executor') seen.add(error);
+        if (state === 'running' && model.open !== undefined) seen.add('asks and runs');
         assert.deepEqual(
           moves.map((move) => `${move.prevState} > ${move.state}`),
           model.moves,
@@ -162,10 +225,20 @@ test('any sequence of valid events leaves each mission in the state, and with th
         if (history.length === 50) seen.add('full');
         if (model.late > 1) seen.add('late');
       }
+      assert.equal(rig.reported('undelivered').length, undelivered);
+      if (undelivered > 0) seen.add('undelivered');
+      // Asking comes last, for it changes what it is about.
+      rig.connect();
+      for (const [mission, { open }] of models)
+        for (const hitlId of ['x', 'y']) assert.equal(rig.respond(mission, hitlId).ok, hitlId === open);
       assert.deepEqual(rig.trouble, []);
     }),
     { numRuns: 100 },
   );
   // That the sequences reach what they are to reach.
-  for (const outcome of ['done', 'failed', 'aborted', 'running', 'full', 'late']) assert.ok(seen.has(outcome), outcome);
+  for (const outcome of [
+    ...['done', 'failed', 'aborted', 'running', 'full', 'late'],
+    ...['lost_by_executor', 'asks and runs', 'undelivered'],
+  ])
+    assert.ok(seen.has(outcome), outcome);
 });
