@@ -227,7 +227,7 @@ class World {
       const { last_event_ts } = v.parse(statusSchema, body);
       if (last_event_ts !== undefined)
         for (const mission of this.#missions) if (mission.executorId === executorId) mission.seen(last_event_ts);
-      await pause(5);
+      await pause(10);
     }
   }
 
@@ -335,7 +335,8 @@ class World {
   /** Waits until the mission shows an event, or one that came after it. */
   async #hears(mission: PromisedMission, { ts }: SentEvent): Promise<void> {
     const shown = v.object({ recent_events: v.optional(v.array(v.object({ ts: v.string() })), []) });
-    for (;;) {
+    // Not as often as can be: the server is to be busy with what is kept.
+    for (; ; await pause(4)) {
       const { status, body } = await this.#ask(`missions/${mission.missionId}`);
       assert.equal(status, 200, JSON.stringify(body));
       const events = v.parse(shown, body).recent_events;
