@@ -9,9 +9,10 @@ import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { createExecutor, MissionStateError, RegistrationError, type RunningMission } from '../../src/client/index.js';
 import { inState, mission, post, send, serve, until } from '../server/helpers.js';
-import { dispatch, history, operate, start } from './helpers.js';
+import { dispatch, history, inReverse, operate, start } from './helpers.js';
 
-test('a whole mission, with a human question', async (t) => {
+test('a whole mission, with a human question', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   await start(t, server, {
     async onDispatch(assigned) {
@@ -33,7 +34,8 @@ test('a whole mission, with a human question', async (t) => {
   assert.ok(end?.event === 'mission.completed' && end.data.summary === 'the left one');
 });
 
-test('pause, resume and abort, as an operator asks', async (t) => {
+test('pause, resume and abort, as an operator asks', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   const called: string[] = [];
   let aborted: AbortSignal | undefined;
@@ -60,7 +62,8 @@ test('pause, resume and abort, as an operator asks', async (t) => {
   assert.deepEqual(await history(server, id), ['started', 'paused', 'resumed']);
 });
 
-test('an onDispatch that throws fails its mission; one that returns leaves it running', async (t) => {
+test('an onDispatch that throws fails its mission; one that returns leaves it running', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   await start(t, server, {
     onDispatch(assigned) {
@@ -74,7 +77,8 @@ test('an onDispatch that throws fails its mission; one that returns leaves it ru
   await inState(server, await dispatch(server), 'running');
 });
 
-test('what types cannot refuse, an error says', async (t) => {
+test('what types cannot refuse, an error says', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   const errors: unknown[] = [];
   const attempt = (act: () => unknown): void => {
@@ -106,7 +110,8 @@ test('what types cannot refuse, an error says', async (t) => {
   assert.deepEqual(await history(server, id), ['started', 'suspended', 'resumed', 'completed']);
 });
 
-test('it takes dispatches from the holder of its token only, and each once', async (t) => {
+test('it takes dispatches from the holder of its token only, and each once', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   let begun = 0;
   const executor = await start(t, server, { onDispatch: () => void begun++ });
@@ -130,7 +135,8 @@ test('it takes dispatches from the holder of its token only, and each once', asy
 });
 
 for (const resumable of [true, false])
-  test(`close ${resumable ? 'suspends' : 'lets Callboard fail'} its missions, and deregisters`, async (t) => {
+  test(`close ${resumable ? 'suspends' : 'lets Callboard fail'} its missions, and deregisters`, async (test) => {
+    const t = inReverse(test);
     const server = await serve(t);
     const executor = await start(t, server, {
       capabilities: resumable ? ['resumable'] : [],
@@ -148,7 +154,8 @@ for (const resumable of [true, false])
     else assert.equal((await mission(server, id)).error, 'executor_deregistered');
   });
 
-test('one that listens is dialled, at its own port, by the holder of its token', async (t) => {
+test('one that listens is dialled, at its own port, by the holder of its token', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   const executor = await start(t, server, {
     connect: 'listen',
@@ -176,7 +183,8 @@ test('one that listens is dialled, at its own port, by the holder of its token',
   assert.equal(JSON.parse(String(data)).event, 'executor.resync');
 });
 
-test('its identity file is made at the first run, for its owner only, and read at the next', async (t) => {
+test('its identity file is made at the first run, for its owner only, and read at the next', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   const folder = mkdtempSync(join(tmpdir(), 'callboard-client-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -191,7 +199,8 @@ test('its identity file is made at the first run, for its owner only, and read a
   assert.equal(second.id, first.id);
 });
 
-test('a registration that is refused rejects, and says why', async (t) => {
+test('a registration that is refused rejects, and says why', async (test) => {
+  const t = inReverse(test);
   const server = await serve(t);
   const refused = createExecutor({
     url: server.url,

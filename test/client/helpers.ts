@@ -8,6 +8,15 @@ import { createExecutor, type Executor, type ExecutorOptions } from '../../src/c
 import { eventEnvelopeSchema } from '../../src/contract/index.js';
 import { post, type Scope, type Served, send } from '../server/helpers.js';
 
+/** A test of which the last to begin is the first to end: executors leave before their server stops. */
+export function inReverse(t: Scope): Scope {
+  const cleanings: (() => unknown)[] = [];
+  t.after(async () => {
+    for (const clean of cleanings.reverse()) await clean();
+  });
+  return { after: (clean) => void cleanings.push(clean) };
+}
+
 export type Options = Partial<Omit<ExecutorOptions, 'identityFile'>> & Pick<ExecutorOptions, 'onDispatch'>;
 
 /** An executor that is closed with the test. */
@@ -51,6 +60,8 @@ export interface CuttingProxy {
   readonly dialled: number;
   /** Cuts every WebSocket, at once. */
   cut(): void;
+  /** Passes nothing on any more of the WebSockets that stand, and says nothing. */
+  freeze(): void;
   /** Cuts each WebSocket when this many more bytes have come from executors; what came before may or may not be lost. */
   cutAfter(bytes: number): void;
 }
@@ -103,6 +114,9 @@ export async function cuttingProxy(t: Scope, { url }: Served): Promise<CuttingPr
       return dialled;
     },
     cut,
+    freeze() {
+      for (const socket of webSockets) socket.unpipe().removeAllListeners('data').resume();
+    },
     cutAfter(bytes) {
       left = bytes;
     },
