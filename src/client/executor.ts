@@ -257,7 +257,7 @@ class Client implements Executor, MissionHost {
   /** Serves a connection until it closes. @param onReady called once Callboard has said where each mission stands */
   async #attend(socket: WebSocket, onReady: () => void): Promise<void> {
     const gone = new AbortController();
-    const closed = once(socket, 'close');
+    const closed = closeOf(socket);
     let heard = this.#clock.now();
     socket.on('message', (data, isBinary) => {
       heard = this.#clock.now();
@@ -287,7 +287,7 @@ class Client implements Executor, MissionHost {
       this.warn(`missions cannot be read back: ${reasonOf(error)}`);
       socket.terminate();
     });
-    const [code, reason] = socket.readyState === WebSocket.CLOSED ? [1006, ''] : await closed;
+    const { code, reason } = await closed;
     gone.abort();
     cancelPing();
     this.#outgoing.close();
@@ -295,7 +295,7 @@ class Client implements Executor, MissionHost {
     await catchingUp;
     // An operator deregistered it, or it is unknown.
     if (code === DEREGISTERED || code === BAD_TOKEN) this.#token = undefined;
-    if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${`${reason}` && ` ${reason}`})`);
+    if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})`);
   }
 
   #resync(socket: WebSocket): void {
@@ -375,14 +375,22 @@ class Client implements Executor, MissionHost {
     this.#dialled?.terminate();
     const socket = this.#socket;
     if (socket !== undefined) {
-      const closed = once(socket, 'close');
+      const closed = closeOf(socket);
       socket.close(1000);
       const cut = setTimeout(() => socket.terminate(), 1_000);
-      if (socket.readyState !== WebSocket.CLOSED) await closed;
+      await closed;
       clearTimeout(cut);
     }
     this.#dispatches.close();
   }
+}
+
+/** How a socket closes, or that it has. Not by `once`, which would reject at an error, such as a frame too large. */
+function closeOf(socket: WebSocket): Promise<{ code: number; reason: string }> {
+  return new Promise((resolve) => {
+    if (socket.readyState === WebSocket.CLOSED) resolve({ code: 1006, reason: '' });
+    socket.once('close', (code, reason) => resolve({ code, reason: String(reason) }));
+  });
 }
 
 /** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */
