@@ -69,7 +69,7 @@ test('the TypeScript of the README is correct under strict settings', async () =
   await installation.compile();
 });
 
-for (const { name, text } of programs.filter(({ port }) => port === undefined)) {
+for (const { name, text } of programs.filter(({ name, port }) => port === undefined && name !== 'client')) {
   test(`${name}.ts prints what its comments say, and ends`, async () => {
     const expected = [...text.matchAll(/\/\/ → (.*)$/gm)].map(([, line]) => `${line}\n`).join('');
     assert.equal(await installation.run(process.execPath, [`${name}.js`], installation.user), expected);
@@ -106,6 +106,40 @@ for (const { name } of programs.filter(({ port }) => port !== undefined)) {
     assert.equal(await program.ended, 0);
   });
 }
+
+test('client.ts is an executor that asks, and greets; it stops on SIGTERM', LIMIT, async () => {
+  const server = installation.start('npm', ['start', '--', '--port', '0', '--ephemeral'], installation.checkout);
+  const url = await server.said(/listening on (http:\/\/[\d.:]+)/);
+  const starting = ['--import', `data:text/javascript,process.env.CALLBOARD_URL=${JSON.stringify(url)}`, 'client.js'];
+  const program = installation.start(process.execPath, starting, installation.user);
+  const post = (path: string, body: object) =>
+    fetch(`${url}/api/v1/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const dispatch = { mission_id: 'm-1', objective: 'greet', completion: 'greeted' };
+  // Where none fits yet, nothing comes of it, and it may be tried again.
+  await program.until(async () => (await post('sessions/s/dispatch', dispatch)).status === 202);
+  const newest = async (): Promise<unknown> =>
+    v
+      .parse(
+        v.object({ recent_events: v.array(v.unknown()) }),
+        await (await fetch(`${url}/api/v1/missions/m-1`)).json(),
+      )
+      .recent_events.at(-1);
+  const question = v.object({ event: v.literal('mission.hitl_required'), data: v.object({ hitl_id: v.string() }) });
+  await program.until(async () => v.is(question, await newest()));
+  const { hitl_id } = v.parse(question, await newest()).data;
+  assert.equal((await post('missions/m-1/hitl_response', { hitl_id, response: 'Ada' })).status, 202);
+  const end = v.object({ event: v.literal('mission.completed'), data: v.object({ summary: v.string() }) });
+  await program.until(async () => v.is(end, await newest()));
+  assert.equal(v.parse(end, await newest()).data.summary, 'Hello Ada');
+  program.signal('SIGTERM');
+  assert.equal(await program.ended, 0);
+  server.signal('SIGTERM');
+  await server.ended;
+});
 
 // Shell: each line is a command, run in a copy of the checkout.
 

@@ -1,0 +1,100 @@
+/** What Callboard may say, and the checks that it has said it: by hand, so that the SDK needs nothing but ws. */
+import type { DispatchPayload, MissionState } from '../contract/index.js';
+
+/** Largest body and frame that are read, in bytes. */
+export const MAX_SIZE = 1024 * 1024;
+
+/** What Callboard pushes over the WebSocket. */
+export type Pushed =
+  | {
+      readonly event: 'mission.hitl_responded';
+      readonly missionId: string;
+      readonly hitlId: string;
+      readonly response: string;
+    }
+  | { readonly event: 'mission.paused' | 'mission.resumed' | 'mission.aborted'; readonly missionId: string };
+
+/** How a mission stands in Callboard's eyes. */
+export interface Standing {
+  readonly state: MissionState;
+  /** The `ts` of the newest event that it has; undefined: it has none. */
+  readonly newest: string | undefined;
+}
+
+/** What a text says as JSON; undefined where it is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+export const isUuid = (value: unknown): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(value);
+
+/** A dispatch: its three required fields, and the kinds of the others. */
+export function isDispatch(value: unknown): value is DispatchPayload {
+  if (!isObject(value)) return false;
+  const { mission_id, objective, completion, long_running, executor_filter, a2a_instance_id, metadata } = value;
+  return (
+    isText(mission_id) &&
+    isText(objective) &&
+    isText(completion) &&
+    (long_running === undefined || typeof long_running === 'boolean') &&
+    (executor_filter === undefined || isObject(executor_filter)) &&
+    (a2a_instance_id === undefined || isText(a2a_instance_id)) &&
+    (metadata === undefined || isObject(metadata))
+  );
+}
+
+/** Something pushed; undefined where it is nothing that the SDK knows. */
+export function pushedOf(value: unknown): Pushed | undefined {
+  if (!isObject(value) || !isText(value.mission_id)) return undefined;
+  const { event, mission_id: missionId, data } = value;
+  if (event === 'mission.paused' || event === 'mission.resumed' || event === 'mission.aborted')
+    return { event, missionId };
+  if (event !== 'mission.hitl_responded' || !isObject(data)) return undefined;
+  const { hitl_id: hitlId, response } = data;
+  return isText(hitlId) && isText(response) ? { event, missionId, hitlId, response } : undefined;
+}
+
+/** The token in the answer to a registration. */
+export const tokenOf = (value: unknown): string | undefined =>
+  isObject(value) && isText(value.token) ? value.token : undefined;
+
+/** What an error body says, in words. */
+export const refusalOf = (value: unknown): string =>
+  isObject(value) && isText(value.error)
+    ? `${value.error}${isText(value.detail) ? ` (${value.detail})` : ''}`
+    : 'not an answer of Callboard';
+
+const states: readonly MissionState[] = [
+  'queued',
+  'assigned',
+  'running',
+  'paused',
+  'hitl-required',
+  'suspended',
+  'done',
+  'failed',
+  'aborted',
+];
+
+/** How a mission stands, from the answer to `GET /api/v1/missions/:id`. */
+export function standingOf(value: unknown): Standing | undefined {
+  if (!isObject(value)) return undefined;
+  const state = states.find((known) => known === value.state);
+  const events: unknown = value.recent_events ?? [];
+  if (state === undefined || !Array.isArray(events)) return undefined;
+  const newest: unknown = events.at(-1);
+  if (newest === undefined) return { state, newest: undefined };
+  return isObject(newest) && isText(newest.ts) ? { state, newest: newest.ts } : undefined;
+}
+
+export const isOver = (state: MissionState): boolean => state === 'done' || state === 'failed' || state === 'aborted';

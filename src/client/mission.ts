@@ -1,0 +1,273 @@
+/** One mission as its executor has it: which state it is in, what may be said of it then, and who waits for an answer. */
+import { randomUUID } from 'node:crypto';
+import type { DispatchPayload, MissionEventName } from '../contract/index.js';
+import type { Pushed } from './checks.js';
+import { MissionStateError, messageOf } from './errors.js';
+import type { AssignedMission, ExecutorOptions, RunningMission, SuspendedMission } from './options.js';
+
+/** What a mission needs of its executor. */
+export interface MissionHost {
+  readonly options: ExecutorOptions;
+  /** Sends an event. */
+  say(missionId: string, event: MissionEventName, data: object): void;
+  /** Whether progress has to be refused. */
+  isFull(): boolean;
+  warn(message: string): void;
+  /** Asks Callboard at this time, in milliseconds, whether the mission is over. @returns what cancels that */
+  lookAt(missionId: string, time: number): () => void;
+  /** The mission is over. */
+  ended(mission: Mission): void;
+}
+
+interface Question {
+  readonly answer: (response: string) => void;
+  readonly reject: (error: Error) => void;
+  readonly cancelLook: () => void;
+}
+
+export class Mission {
+  readonly id: string;
+  readonly dispatch: DispatchPayload;
+  readonly #host: MissionHost;
+  readonly #abort = new AbortController();
+  readonly #questions = new Map<string, Question>();
+  /** The one handle that is not an old one. */
+  #handle: AssignedMission | RunningMission | SuspendedMission;
+  #running: RunningMission | undefined;
+  #paused = false;
+  /** Why nothing may be said any more. */
+  #over: string | undefined;
+  /** What operators want is done one after the other. */
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(dispatch: DispatchPayload, host: MissionHost) {
+    this.id = dispatch.mission_id;
+    this.dispatch = dispatch;
+    this.#host = host;
+    this.#handle = this.#assigned();
+  }
+
+  /** Hands it to the program. */
+  async begin(): Promise<void> {
+    if (this.#over !== undefined || !('started' in this.#handle)) return;
+    try {
+      await this.#host.options.onDispatch(this.#handle);
+    } catch (error) {
+      if (this.#over === undefined)
+        this.#end('mission.failed', { state: 'failed', reason: messageOf(error) || 'error' });
+      else if (!(error instanceof MissionStateError) && !this.#abort.signal.aborted)
+        this.#host.warn(`onDispatch of mission ${this.id}, which is over: ${messageOf(error)}`);
+    }
+  }
+
+  /** What Callboard pushed. */
+  receive(pushed: Pushed): void {
+    if (pushed.event === 'mission.hitl_responded') this.#answer(pushed.hitlId, pushed.response);
+    else if (pushed.event === 'mission.aborted') void this.abort('an operator aborted it', true);
+    else if (pushed.event === 'mission.paused') this.#queue(() => this.#pause());
+    else this.#queue(() => this.#resume());
+  }
+
+  /** Ends it from outside. @param tell whether Callboard waits for `mission.aborted` */
+  async abort(why: string, tell: boolean): Promise<void> {
+    if (this.#over !== undefined) return;
+    this.#stop(`mission ${this.id} is over: ${why}`);
+    this.#abort.abort(new MissionStateError(this.#over));
+    await this.#call('onAbort', () => this.#host.options.onAbort?.(this.#seen()));
+    if (tell) this.#host.say(this.id, 'mission.aborted', { state: 'aborted', aborted_by: 'operator' });
+    this.#host.ended(this);
+  }
+
+  /** Ends it here because the executor closes; a resumable one has it suspended. */
+  async leave(resumable: boolean): Promise<void> {
+    if (this.#over !== undefined) return;
+    const isSuspended = 'checkpointId' in this.#handle;
+    this.#stop(`mission ${this.id} is over here: the executor closes`);
+    this.#abort.abort(new MissionStateError(this.#over));
+    if (resumable && !isSuspended) {
+      const made = await this.#call('onSuspend', () => this.#host.options.onSuspend?.(this.#seen()));
+      const checkpoint_id = typeof made === 'string' && made !== '' ? made : randomUUID();
+      this.#host.say(this.id, 'mission.suspended', { state: 'suspended', checkpoint_id });
+    }
+    this.#host.ended(this);
+  }
+
+  // What the program says.
+
+  #seen() {
+    return { id: this.id, dispatch: this.dispatch, signal: this.#abort.signal };
+  }
+
+  #assigned(): AssignedMission {
+    const handle: AssignedMission = {
+      ...this.#seen(),
+      started: (data = {}) => {
+        this.#check(handle, 'has been started already');
+        this.#host.say(this.id, 'mission.started', { ...data, state: 'running' });
+        return this.#run();
+      },
+      fail: (reason, data = {}) => {
+        this.#check(handle, 'has been started: fail it by the handle that started() gave');
+        this.#end('mission.failed', { ...data, state: 'failed', reason });
+      },
+    };
+    return handle;
+  }
+
+  #run(): RunningMission {
+    const old = 'was suspended: go on with the handle that resumed() gives';
+    const handle: RunningMission = {
+      ...this.#seen(),
+      progress: (data = {}) => {
+        this.#check(handle, old);
+        if (this.#host.isFull()) return false;
+        this.#host.say(this.id, 'mission.progress', data);
+        return true;
+      },
+      askHuman: (prompt, { context, expiresAt } = {}) => {
+        this.#check(handle, old);
+        if (prompt === '') throw new TypeError('a question needs a prompt');
+        return this.#ask(prompt, context, expiresAt);
+      },
+      suspend: (checkpointId, reason) => {
+        this.#check(handle, old);
+        if (checkpointId === '') throw new TypeError('a checkpoint needs an id');
+        const data = { state: 'suspended', checkpoint_id: checkpointId, ...(reason !== undefined && { reason }) };
+        this.#host.say(this.id, 'mission.suspended', data);
+        return this.#suspended(checkpointId);
+      },
+      complete: (data = {}) => {
+        this.#check(handle, old);
+        this.#end('mission.completed', { ...data, state: 'done' });
+      },
+      fail: (reason, data = {}) => {
+        this.#check(handle, old);
+        this.#end('mission.failed', { ...data, state: 'failed', reason });
+      },
+    };
+    this.#handle = handle;
+    this.#running = handle;
+    return handle;
+  }
+
+  #suspended(checkpointId: string): SuspendedMission {
+    let resumed: RunningMission | undefined;
+    const handle: SuspendedMission = {
+      ...this.#seen(),
+      checkpointId,
+      resumed: () => {
+        // Callboard may have been first: after a cut, it resumes what was suspended.
+        if (resumed !== undefined && this.#over === undefined) return resumed;
+        this.#check(handle, 'was resumed');
+        const data = { state: 'running', resumed_from: 'suspended' };
+        this.#host.say(this.id, 'mission.resumed', data);
+        this.#paused = false;
+        resumed = this.#run();
+        return resumed;
+      },
+    };
+    this.#handle = handle;
+    this.#running = undefined;
+    return handle;
+  }
+
+  #check(handle: AssignedMission | RunningMission | SuspendedMission, otherwise: string): void {
+    if (this.#over !== undefined) throw new MissionStateError(this.#over);
+    if (handle !== this.#handle) throw new MissionStateError(`mission ${this.id} ${otherwise}`);
+  }
+
+  #ask(prompt: string, context: string | undefined, expiresAt: Date | undefined): Promise<string> {
+    const hitl_id = randomUUID();
+    const { promise, resolve, reject } = withResolvers();
+    const cancelLook = expiresAt === undefined ? () => undefined : this.#host.lookAt(this.id, expiresAt.getTime());
+    this.#questions.set(hitl_id, { answer: resolve, reject, cancelLook });
+    this.#host.say(this.id, 'mission.hitl_required', {
+      hitl_id,
+      prompt,
+      ...(context !== undefined && { context }),
+      ...(expiresAt !== undefined && { expires_at: expiresAt.toISOString() }),
+    });
+    return promise;
+  }
+
+  #end(event: 'mission.completed' | 'mission.failed', data: object): void {
+    this.#host.say(this.id, event, data);
+    this.#stop(`mission ${this.id} is over: ${event === 'mission.completed' ? 'it was completed' : 'it has failed'}`);
+    this.#host.ended(this);
+  }
+
+  /** Nothing can be said from here on, and no answer comes. */
+  #stop(why: string): void {
+    this.#over = why;
+    for (const { reject, cancelLook } of this.#questions.values()) {
+      cancelLook();
+      reject(new MissionStateError(why));
+    }
+    this.#questions.clear();
+  }
+
+  // What operators want.
+
+  #answer(hitlId: string, response: string): void {
+    const question = this.#questions.get(hitlId);
+    if (question === undefined) return; // Answered before, or of an earlier run.
+    this.#questions.delete(hitlId);
+    question.cancelLook();
+    this.#host.say(this.id, 'mission.hitl_responded', { hitl_id: hitlId, response });
+    const running = this.#running;
+    if (running !== undefined)
+      void this.#call('onHitlResponse', () => this.#host.options.onHitlResponse?.(running, { hitlId, response }));
+    question.answer(response);
+  }
+
+  async #pause(): Promise<void> {
+    const running = this.#running;
+    if (running === undefined || this.#paused || this.#over !== undefined) return;
+    this.#paused = true;
+    await this.#call('onPause', () => this.#host.options.onPause?.(running));
+    if (this.#over === undefined) this.#host.say(this.id, 'mission.paused', { state: 'paused' });
+  }
+
+  async #resume(): Promise<void> {
+    const suspended = this.#handle;
+    if (this.#over !== undefined) return;
+    if ('checkpointId' in suspended) {
+      const { checkpointId } = suspended;
+      const running = suspended.resumed();
+      await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'suspended', checkpointId }));
+      return;
+    }
+    const running = this.#running;
+    if (running === undefined || !this.#paused) return;
+    await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));
+    this.#paused = false;
+    if (this.#over === undefined)
+      this.#host.say(this.id, 'mission.resumed', { state: 'running', resumed_from: 'paused' });
+  }
+
+  #queue(act: () => Promise<void>): void {
+    this.#turn = this.#turn.then(act);
+  }
+
+  /** Calls one of the program's functions, which may throw. */
+  async #call(name: string, call: () => unknown): Promise<unknown> {
+    try {
+      return await call();
+    } catch (error) {
+      this.#host.warn(`${name} of mission ${this.id}: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+}
+
+function withResolvers() {
+  let resolve: (response: string) => void = () => undefined;
+  let reject: (error: Error) => void = () => undefined;
+  const promise = new Promise<string>((onAnswer, onError) => {
+    resolve = onAnswer;
+    reject = onError;
+  });
+  // Whoever does not wait for the answer is not to end the process by it.
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}

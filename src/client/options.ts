@@ -1,0 +1,116 @@
+/** What a program that brings its own executor says, and what it is given. */
+import type { ContractEvent, DispatchPayload, MissionEventName } from '../contract/index.js';
+import type { Clock } from './clock.js';
+
+/** The data of an event; the SDK adds the `state` that belongs to it. */
+export type EventData<N extends MissionEventName> = Omit<
+  NonNullable<Extract<ContractEvent, { event: N }>['data']>,
+  'state'
+>;
+
+interface Mission {
+  readonly id: string;
+  /** What was dispatched. */
+  readonly dispatch: DispatchPayload;
+  /**
+   * Aborts when the mission is over without its own doing: an operator aborted it, Callboard says that it has failed or
+   * does not know it any more, or the executor closes.
+   */
+  readonly signal: AbortSignal;
+}
+
+/** A mission that has been taken and not begun. */
+export interface AssignedMission extends Mission {
+  /** Says that the work begins. */
+  started(data?: EventData<'mission.started'>): RunningMission;
+  /** Ends the mission. @param reason one word or sentence for Callboard's `error` */
+  fail(reason: string, data?: Omit<EventData<'mission.failed'>, 'reason'>): void;
+}
+
+/** A mission that runs. */
+export interface RunningMission extends Mission {
+  /** Says how far it is. @returns false where the queue is full: this event is not sent, the next may be */
+  progress(data?: EventData<'mission.progress'>): boolean;
+  /**
+   * Asks a human and waits for the answer, across cuts of the connection.
+   * @param options.expiresAt when Callboard fails the mission if there is no answer
+   * @throws MissionStateError if the mission ends before
+   */
+  askHuman(prompt: string, options?: { readonly context?: string; readonly expiresAt?: Date }): Promise<string>;
+  /** Says that the work can be taken up again at this checkpoint. */
+  suspend(checkpointId: string, reason?: string): SuspendedMission;
+  /** Ends the mission: it is done. */
+  complete(data?: EventData<'mission.completed'>): void;
+  /** Ends the mission. @param reason one word or sentence for Callboard's `error` */
+  fail(reason: string, data?: Omit<EventData<'mission.failed'>, 'reason'>): void;
+}
+
+/** A mission that waits at a checkpoint. */
+export interface SuspendedMission extends Mission {
+  readonly checkpointId: string;
+  /** Says that the work goes on. Where Callboard has resumed it already, nothing is said twice. */
+  resumed(): RunningMission;
+}
+
+/** Where a resumed mission was. */
+export type ResumedFrom = { readonly from: 'paused' } | { readonly from: 'suspended'; readonly checkpointId: string };
+
+/** Who the executor is: a file that is made at the first run, or a UUID. */
+type Identity =
+  | { readonly identityFile: string; readonly executorId?: never }
+  | { readonly executorId: string; readonly identityFile?: never };
+
+export type ExecutorOptions = Identity & {
+  /** The URL of Callboard. */
+  readonly url: string;
+  /** For people, at most 128 characters. */
+  readonly name: string;
+  /** Of the contract: `resumable`, `isolation:…`, `x-anything`. Default: none. */
+  readonly capabilities?: readonly string[];
+  /** The executor's own. Default: 1.0.0. */
+  readonly version?: string;
+  readonly a2aInstanceId?: string;
+  /** Where it takes dispatches. Default: any free port of 127.0.0.1, and the URL that follows from that. */
+  readonly listen?: { readonly host?: string; readonly port?: number; readonly publicUrl?: string };
+  /** Whether it dials Callboard's WebSocket, or waits to be dialled where it takes dispatches. Default: `dial`. */
+  readonly connect?: 'dial' | 'listen';
+  /** Events that may wait while Callboard is away; then progress and dispatches are refused. Default: 10,000. */
+  readonly maxQueued?: number;
+  /** Gives up registering. */
+  readonly signal?: AbortSignal;
+  /** For tests. */
+  readonly clock?: Clock;
+  /** For tests: from 0 to below 1, spreads the waits before attempts. */
+  readonly random?: () => number;
+  /** Told what people may want to know, in one line: a lost connection, a refused registration. */
+  readonly onWarning?: (message: string) => void;
+
+  /** Does the work. If it throws, the mission fails with the error's message; if it only returns, the mission runs on. */
+  readonly onDispatch: (mission: AssignedMission) => unknown;
+  /** Holds the work; `mission.paused` is sent once it resolves. */
+  readonly onPause?: (mission: RunningMission) => unknown;
+  /** Goes on with the work; `mission.resumed` is sent once it resolves. */
+  readonly onResume?: (mission: RunningMission, resumed: ResumedFrom) => unknown;
+  /** Ends the work, of which `signal` has told already; `mission.aborted` is sent once it resolves. */
+  readonly onAbort?: (mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>) => unknown;
+  /** Told every answer, also where `askHuman` waits for it. */
+  readonly onHitlResponse?: (mission: RunningMission, answer: { hitlId: string; response: string }) => unknown;
+  /** With the capability `resumable`, at `close`: keeps the work. @returns the id of its checkpoint, or one is made up */
+  readonly onSuspend?: (
+    mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>,
+  ) => string | undefined | Promise<string | undefined>;
+};
+
+/** An executor at work. */
+export interface Executor {
+  readonly id: string;
+  /** Where it takes dispatches. */
+  readonly url: string;
+  /** Whether a connection to Callboard stands. */
+  readonly connected: boolean;
+  /**
+   * Takes no more dispatches, suspends its missions if it is `resumable`, waits up to five seconds until Callboard has
+   * all that was said, and deregisters, by which the missions of one that is not `resumable` fail.
+   */
+  close(): Promise<void>;
+}

@@ -1,0 +1,231 @@
+/** The connection is cut, wherever it hurts: nothing is lost, nothing comes twice, and a mission ends as it would have. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import fc from 'fast-check';
+import { VirtualClock } from '../../src/actor/clock.js';
+import { type AssignedMission, createExecutor, type RunningMission } from '../../src/client/index.js';
+import { inState, mission, type Scope, serve, until } from '../server/helpers.js';
+import { cuttingProxy, dispatch, history, inReverse, operate, start } from './helpers.js';
+
+/** A server that keeps what it is told. */
+function serveKept(t: Scope) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-client-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  return serve(t, { dataDir, flushInterval: 1 });
+}
+
+/** A mission that makes progress, asks, makes progress, and is done. */
+async function work(assigned: AssignedMission): Promise<void> {
+  const running = assigned.started();
+  const steps = async (from: number): Promise<void> => {
+    for (let step = from; step < from + 15; step++) {
+      running.progress({ summary: `step ${step}` });
+      await turn();
+    }
+  };
+  await steps(0);
+  const answer = await running.askHuman('Go on?');
+  await steps(15);
+  running.complete({ summary: answer });
+}
+const steps = Array.from({ length: 30 }, (_, step) => `step ${step}`);
+const story = ['started', ...steps.slice(0, 15), 'hitl_required', 'hitl_responded', ...steps.slice(15), 'completed'];
+
+for (const keeps of [true, false])
+  test(`cuts anywhere leave a mission with the history of an uncut run${keeps ? '' : ', without a store, too'}`, async (test) => {
+    const t = inReverse(test);
+    const server = keeps ? await serveKept(t) : await serve(t);
+    const proxy = await cuttingProxy(t, server);
+    const executor = await start(t, proxy, { random: () => 0, onDispatch: work });
+    const cuts = fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 1, maxLength: 3 });
+    await fc.assert(
+      fc.asyncProperty(cuts, async ([first = 1, ...more]) => {
+        await until(() => executor.connected);
+        await until(async () => server.registry.supervisor.directory.executors.get(executor.id)?.connected);
+        proxy.cutAfter(first);
+        const id = await dispatch(server);
+        let seen = proxy.dialled;
+        await until(async () => {
+          if (proxy.dialled > seen) {
+            seen = proxy.dialled;
+            const next = more.pop();
+            if (next !== undefined) proxy.cutAfter(next);
+          }
+          const { state, recent_events: events = [] } = await mission(server, id);
+          const question = events.find(({ event }) => event === 'mission.hitl_required');
+          if (question?.event === 'mission.hitl_required' && events.at(-1) === question && executor.connected)
+            await operate(server, id, 'hitl_response', { hitl_id: question.data.hitl_id, response: 'yes' });
+          return state === 'done';
+        });
+        proxy.cutAfter(Number.POSITIVE_INFINITY);
+        assert.deepEqual(await history(server, id), story);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+/** A running mission of an executor whose time stands still, behind a proxy. */
+async function held(t: Scope, options: { maxQueued?: number } = {}) {
+  const server = await serveKept(t);
+  const proxy = await cuttingProxy(t, server);
+  const clock = new VirtualClock(Date.now());
+  let running: RunningMission | undefined;
+  let resolved: string | undefined;
+  const executor = await start(t, proxy, {
+    ...options,
+    clock,
+    random: () => 0.5,
+    onDispatch: (assigned) => {
+      running = assigned.started();
+      if (assigned.dispatch.objective === 'ask')
+        running.askHuman('Well?').then(
+          (answer) => {
+            resolved = answer;
+          },
+          () => undefined,
+        );
+    },
+  });
+  // Its time has to move on for it to leave, should it not be connected.
+  t.after(() => {
+    const moving = setInterval(() => clock.advance(100), 1);
+    void executor.close().finally(() => clearInterval(moving));
+  });
+  const id = await dispatch(server, { objective: 'ask' });
+  await inState(server, id, 'hitl-required');
+  assert.ok(running);
+  const { dialled } = proxy;
+  /** Moves time on until the executor has come back. */
+  const back = async (): Promise<void> => {
+    await until(() => {
+      clock.advance(10);
+      return executor.connected && proxy.dialled > dialled;
+    });
+  };
+  const away = async (): Promise<void> => {
+    proxy.cut();
+    await until(() => !executor.connected);
+  };
+  return { server, proxy, clock, executor, running, id, back, away, answer: () => resolved };
+}
+
+test('an answer reaches askHuman after a cut', async (test) => {
+  const t = inReverse(test);
+  const { server, executor, id, away, back, answer } = await held(t);
+  await away();
+  await back();
+  const asked = (await mission(server, id)).recent_events?.at(-1);
+  assert.ok(asked?.event === 'mission.hitl_required');
+  const data = { hitl_id: asked.data.hitl_id, response: 'very well' };
+  const envelope = { event: 'mission.hitl_responded', executor_id: executor.id, mission_id: id, data };
+  assert.ok(await server.registry.pushToExecutor(executor.id, { ...envelope, ts: new Date().toISOString() }));
+  await until(() => answer() === 'very well');
+  await until(async () => (await history(server, id)).at(-1) === 'hitl_responded');
+  assert.deepEqual(await history(server, id), ['started', 'hitl_required', 'hitl_responded']);
+});
+
+test('a mission that was aborted while its executor was away is over for that, too', async (test) => {
+  const t = inReverse(test);
+  const { server, running, id, away, back } = await held(t);
+  await away();
+  assert.equal(await operate(server, id, 'abort'), 202);
+  assert.equal(running.signal.aborted, false);
+  await back();
+  await until(() => running.signal.aborted);
+  assert.throws(() => running.complete(), /is over: (it is aborted|an operator aborted it)/);
+});
+
+test('events wait while Callboard is away, as many as may, and then come in order', async (test) => {
+  const t = inReverse(test);
+  const { server, running, id, away, back } = await held(t, { maxQueued: 5 });
+  await away();
+  const taken = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].filter((summary) => running.progress({ summary }));
+  // The two events before the cut may count, too.
+  assert.ok(taken.length >= 3 && taken.length <= 5, `${taken}`);
+  running.complete();
+  await back();
+  await inState(server, id, 'done');
+  assert.deepEqual(await history(server, id), ['started', 'hitl_required', ...taken, 'completed']);
+});
+
+test('a connection that has gone silent is found, and dialled anew', async (test) => {
+  const t = inReverse(test);
+  const { server, proxy, clock, executor, running, id } = await held(t);
+  const { dialled } = proxy;
+  proxy.freeze();
+  running.progress({ summary: 'into the void' });
+  for (let past = 0; past < 60; past += 20) clock.advance(20_000);
+  await until(() => {
+    clock.advance(10);
+    return executor.connected && proxy.dialled > dialled;
+  });
+  await until(async () => (await history(server, id)).at(-1) === 'into the void');
+});
+
+test('an executor that was deregistered registers again', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const executor = await start(t, server, { random: () => 0, onDispatch: (assigned) => assigned.started().complete() });
+  await fetch(`${server.url}/api/v1/executors/${executor.id}`, { method: 'DELETE' });
+  await until(() => server.registry.supervisor.directory.executors.get(executor.id)?.connected);
+  await inState(server, await dispatch(server), 'done');
+});
+
+test('a Callboard that has forgotten all is told again who is there, and its missions are given up', async (test) => {
+  const t = inReverse(test);
+  const first = await serve(t);
+  let running: RunningMission | undefined;
+  const onDispatch = (assigned: AssignedMission): void => {
+    running = assigned.started();
+  };
+  const executor = await start(t, first, { random: () => 0.01, onDispatch });
+  await inState(first, await dispatch(first), 'running');
+  const port = Number(new URL(first.url).port);
+  await first.close();
+  const second = await serve(t, { port });
+  await until(() => second.registry.supervisor.directory.executors.get(executor.id)?.connected);
+  await until(() => running?.signal.aborted);
+  assert.throws(() => running?.complete(), /Callboard does not know it any more/);
+});
+
+test('registering is tried again after ever longer waits, which are spread', async (test) => {
+  const t = inReverse(test);
+  let attempts = 0;
+  const busy = createServer((_: IncomingMessage, response: ServerResponse) => {
+    attempts++;
+    response.writeHead(503).end('{}');
+  }).listen(0, '127.0.0.1');
+  t.after(() => busy.close());
+  await until(() => busy.listening);
+  const address = busy.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  const warnings: string[] = [];
+  const executor = createExecutor({
+    url: `http://127.0.0.1:${address.port}`,
+    executorId: randomUUID(),
+    name: 'sdk',
+    clock,
+    random: () => 0.5,
+    signal: stop.signal,
+    onWarning: (message) => warnings.push(message),
+    onDispatch: () => undefined,
+  });
+  executor.catch(() => undefined);
+  for (const [index, wait] of [250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000].entries()) {
+    await until(() => attempts === index + 1 && clock.pending === 1);
+    clock.advance(wait - 1);
+    assert.equal(clock.pending, 1);
+    clock.advance(1);
+  }
+  assert.match(warnings[0] ?? '', /no connection to http.*: it answered 503/);
+  stop.abort();
+  await assert.rejects(executor, { name: 'AbortError' });
+});

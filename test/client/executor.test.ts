@@ -1,0 +1,218 @@
+/** An executor on the SDK and a real server: what a mission can go through, without cuts. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { WebSocket } from 'ws';
+import { createExecutor, MissionStateError, RegistrationError, type RunningMission } from '../../src/client/index.js';
+import { inState, mission, post, send, serve, until } from '../server/helpers.js';
+import { dispatch, history, inReverse, operate, start } from './helpers.js';
+
+test('a whole mission, with a human question', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  await start(t, server, {
+    async onDispatch(assigned) {
+      const running = assigned.started({ agent_runtime: 'test' });
+      assert.equal(running.progress({ summary: 'half', pct_complete: 50 }), true);
+      running.complete({ summary: await running.askHuman('Which one?', { context: 'two' }), exit_code: 0 });
+    },
+  });
+  const id = await dispatch(server);
+  await inState(server, id, 'hitl-required');
+  const question = (await mission(server, id)).recent_events?.at(-1);
+  assert.ok(question?.event === 'mission.hitl_required');
+  assert.deepEqual([question.data.prompt, question.data.context], ['Which one?', 'two']);
+  const answer = { hitl_id: question.data.hitl_id, response: 'the left one' };
+  assert.equal(await operate(server, id, 'hitl_response', answer), 202);
+  await inState(server, id, 'done');
+  assert.deepEqual(await history(server, id), ['started', 'half', 'hitl_required', 'hitl_responded', 'completed']);
+  const end = (await mission(server, id)).recent_events?.at(-1);
+  assert.ok(end?.event === 'mission.completed' && end.data.summary === 'the left one');
+});
+
+test('pause, resume and abort, as an operator asks', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const called: string[] = [];
+  let aborted: AbortSignal | undefined;
+  let running: RunningMission | undefined;
+  await start(t, server, {
+    onDispatch: (assigned) => {
+      running = assigned.started();
+      aborted = assigned.signal;
+    },
+    onPause: () => called.push('pause'),
+    onResume: (_, resumed) => called.push(`resume from ${resumed.from}`),
+    onAbort: (gone) => called.push(`abort ${gone.signal.aborted}`),
+  });
+  const id = await dispatch(server);
+  await inState(server, id, 'running');
+  for (const action of ['pause', 'resume']) {
+    assert.equal(await operate(server, id, action), 202);
+    await until(async () => (await history(server, id)).at(-1)?.startsWith(action));
+  }
+  assert.equal(await operate(server, id, 'abort'), 202);
+  await until(() => aborted?.aborted);
+  assert.deepEqual(called, ['pause', 'resume from paused', 'abort true']);
+  assert.throws(() => running?.progress(), new MissionStateError(`mission ${id} is over: an operator aborted it`));
+  assert.deepEqual(await history(server, id), ['started', 'paused', 'resumed']);
+});
+
+test('an onDispatch that throws fails its mission; one that returns leaves it running', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  await start(t, server, {
+    onDispatch(assigned) {
+      const running = assigned.started();
+      if (running.dispatch.objective === 'fail') throw new Error('no such tool');
+    },
+  });
+  const failing = await dispatch(server, { objective: 'fail' });
+  await inState(server, failing, 'failed');
+  assert.equal((await mission(server, failing)).error, 'no such tool');
+  await inState(server, await dispatch(server), 'running');
+});
+
+test('what types cannot refuse, an error says', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const errors: unknown[] = [];
+  const attempt = (act: () => unknown): void => {
+    try {
+      act();
+    } catch (error) {
+      errors.push(error instanceof MissionStateError ? error.message.replace(/mission \S+/, 'mission') : error);
+    }
+  };
+  await start(t, server, {
+    onDispatch(assigned) {
+      const running = assigned.started();
+      attempt(() => assigned.started());
+      const suspended = running.suspend('cp');
+      attempt(() => running.progress());
+      const again = suspended.resumed();
+      assert.equal(suspended.resumed(), again);
+      again.complete();
+      attempt(() => again.fail('late'));
+    },
+  });
+  const id = await dispatch(server);
+  await inState(server, id, 'done');
+  assert.deepEqual(errors, [
+    'mission has been started already',
+    'mission was suspended: go on with the handle that resumed() gives',
+    'mission is over: it was completed',
+  ]);
+  assert.deepEqual(await history(server, id), ['started', 'suspended', 'resumed', 'completed']);
+});
+
+test('it takes dispatches from the holder of its token only, and each once', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  let begun = 0;
+  const executor = await start(t, server, { onDispatch: () => void begun++ });
+  const id = await dispatch(server);
+  await until(() => begun === 1);
+  const body = { mission_id: id, objective: 'do it', completion: 'done' };
+  const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
+  const bearer = { authorization: `Bearer ${token}` };
+  for (const path of ['dispatch', 'api/v1/sessions/s/dispatch']) {
+    const url = `${executor.url}/${path}`;
+    const answer = await post(url, body, bearer);
+    assert.deepEqual(answer.body, { mission_id: id, executor_id: executor.id, status: 'assigned' });
+    assert.equal(answer.status, 202);
+    assert.equal((await post(url, body)).status, 401);
+    assert.equal((await post(url, { ...body, mission_id: 7 }, bearer)).status, 400);
+    assert.equal((await post(url, 'x'.repeat(1024 * 1024 + 1), bearer)).status, 413);
+    assert.equal((await send(url)).status, 405);
+  }
+  assert.equal((await post(`${executor.url}/elsewhere`, body, bearer)).status, 404);
+  assert.equal(begun, 1);
+});
+
+for (const resumable of [true, false])
+  test(`close ${resumable ? 'suspends' : 'lets Callboard fail'} its missions, and deregisters`, async (test) => {
+    const t = inReverse(test);
+    const server = await serve(t);
+    const executor = await start(t, server, {
+      capabilities: resumable ? ['resumable'] : [],
+      onDispatch: (assigned) => void assigned.started(),
+      onSuspend: () => 'checkpoint-7',
+    });
+    const id = await dispatch(server);
+    await inState(server, id, 'running');
+    await executor.close();
+    assert.equal(executor.connected, false);
+    assert.equal((await send(`${server.url}/api/v1/executors/${executor.id}`)).status, 404);
+    await inState(server, id, resumable ? 'suspended' : 'failed');
+    const last = (await mission(server, id)).recent_events?.at(-1);
+    if (resumable) assert.ok(last?.event === 'mission.suspended' && last.data.checkpoint_id === 'checkpoint-7');
+    else assert.equal((await mission(server, id)).error, 'executor_deregistered');
+  });
+
+test('one that listens is dialled, at its own port, by the holder of its token', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const executor = await start(t, server, {
+    connect: 'listen',
+    onDispatch: (assigned) => assigned.started().complete(),
+  });
+  const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
+  const dial = (given: string | undefined): WebSocket =>
+    new WebSocket(`${executor.url.replace('http', 'ws')}/ws/executors/${executor.id}?token=${given}`);
+  const [code] = await once(dial('wrong'), 'close');
+  assert.equal(code, 4001);
+  const socket = dial(token);
+  t.after(() => socket.terminate());
+  const events: { event: string; mission_id?: string; data: object }[] = [];
+  socket.on('message', (data) => events.push(JSON.parse(String(data))));
+  await until(() => events.length === 1);
+  const [first] = events;
+  assert.equal(first?.event, 'executor.resync');
+  assert.equal(executor.connected, true);
+  // A second connection takes the place of the first.
+  const replaced = once(socket, 'close');
+  const second = dial(token);
+  t.after(() => second.terminate());
+  assert.equal((await replaced)[0], 4002);
+  const [data] = await once(second, 'message');
+  assert.equal(JSON.parse(String(data)).event, 'executor.resync');
+});
+
+test('its identity file is made at the first run, for its owner only, and read at the next', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const folder = mkdtempSync(join(tmpdir(), 'callboard-client-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const identityFile = join(folder, 'executor.json');
+  const run = () => createExecutor({ url: server.url, identityFile, name: 'sdk', onDispatch: () => undefined });
+  const first = await run();
+  await first.close();
+  assert.equal(statSync(identityFile).mode & 0o777, 0o600);
+  assert.deepEqual(JSON.parse(readFileSync(identityFile, 'utf8')), { executor_id: first.id });
+  const second = await run();
+  await second.close();
+  assert.equal(second.id, first.id);
+});
+
+test('a registration that is refused rejects, and says why', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const refused = createExecutor({
+    url: server.url,
+    executorId: randomUUID(),
+    name: 'sdk',
+    capabilities: ['flying'],
+    onDispatch: () => undefined,
+  });
+  await assert.rejects(refused, (error) => {
+    assert.ok(error instanceof RegistrationError);
+    assert.equal(error.status, 400);
+    assert.match(error.message, /^Callboard refuses the registration: 400 invalid_payload \(capabilities.0 /);
+    return true;
+  });
+});
