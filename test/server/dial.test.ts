@@ -275,12 +275,11 @@ test('a connection that the executor closes with 4001: the longest interval, sai
   clock.advance(3_000);
   for (let number = 1; number <= 3; number++) {
     // At first it looks like a connection that was lost.
-    await until(() => (clock.waits.at(-1) ?? 0) >= 15_000);
+    const longest = await until(() => clock.waits.find((ms) => ms >= 15_000));
     assert.deepEqual([peer.dialled.length, clock.pending], [number, 1]);
     clock.waits.length = 0;
-    clock.advance(14_999);
-    assert.equal(peer.dialled.length, number);
-    clock.advance(15_001);
+    // No further: the dial's own limit goes by this clock, too.
+    clock.advance(longest);
     await until(() => peer.dialled.length > number);
   }
   const [line, ...more] = said(REFUSED);
