@@ -239,7 +239,7 @@ test('backoff: a moment at first, then 1 to 2 s, doubled up to 15 to 30 s; from 
   isWithin(await wait(++number), 1_000, 2_000);
   clock.advance(2_000);
   await until(() => connected(executorId));
-  clock.advance(30_000);
+  clock.advance(30_001);
   (await until(() => accepting.connections[1])).ws.terminate();
   isWithin(await wait(++number), 2_000, 3_000);
 });
