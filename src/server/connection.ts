@@ -3,14 +3,15 @@
  * So frames are decoded where their events are applied, and the supervisor thread only moves bytes. The plain ones, that
  * is nearly all, are read past ws: see frames.ts.
  */
-import { IncomingMessage } from 'node:http';
+import { type ClientRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import type { ExecutorMessage } from '../../actors/executor.js';
 import type { ConnectionMessage } from '../../actors/messages.js';
 import type { Behaviour, Context, Ref } from '../actor/index.js';
 import { FrameReader } from './frames.js';
+import { acceptOf } from './handshake.js';
 import type { SocketMessage } from './socket.js';
 
 /** The module of this behaviour, for spawning it on a thread. */
@@ -18,9 +19,30 @@ export const connectionModule = new URL(import.meta.url);
 
 /** The contract's limit on a frame, in bytes. */
 const MAX_FRAME = 1024 * 1024;
-/** Two of its close codes. */
+/** Three of its close codes. */
 const GOING_AWAY = 1001;
 const SERVICE_RESTART = 1012;
+const BAD_TOKEN = 4001;
+/** Milliseconds between two pings; a peer that answers none for two of them is gone. */
+const PING_INTERVAL = 20_000;
+const MAX_UNANSWERED = 2;
+/** How long a peer that was dialled may take to close once that is agreed, in milliseconds. */
+const CLOSE_PATIENCE = 5_000;
+
+/** Who began, and so which side of the protocol the peer is. */
+export type Peer =
+  | {
+      readonly role: 'client';
+      /** Headers of its upgrade request. */
+      readonly headers: Readonly<Record<string, string>>;
+    }
+  /** It was dialled, and the handshake is done. */
+  | {
+      readonly role: 'server';
+      readonly executorId: string;
+      /** Told the executor's id when that closes with 4001: it does not want to be dialled so. */
+      readonly refusals: Ref<string>;
+    };
 
 export interface ConnectionStart {
   /** Where its frames go; undefined: the upgrade is only accepted to be closed with `reject`. */
@@ -28,12 +50,16 @@ export interface ConnectionStart {
   readonly reject?: { readonly code: number; readonly reason: string };
   /** Where its bytes go. */
   readonly socket: Ref<SocketMessage>;
-  /** Headers of the upgrade request. */
-  readonly headers: Readonly<Record<string, string>>;
+  readonly peer: Peer;
+  /** Milliseconds between two pings. Default: 20,000, the contract's */
+  readonly pingInterval?: number;
 }
 
-/** Bytes off the socket, or what the product has to say. */
-export type ConnectionInput = Uint8Array | ConnectionMessage | { readonly type: 'socket-ended' | 'socket-closed' };
+/** Bytes off the socket, or what the product has to say; and that it is time for a ping. */
+export type ConnectionInput =
+  | Uint8Array
+  | ConnectionMessage
+  | { readonly type: 'socket-ended' | 'socket-closed' | 'ping' };
 
 interface Connection {
   /** What ws reads from and writes to. */
@@ -43,16 +69,15 @@ interface Connection {
   readonly executor: Ref<ExecutorMessage<string>> | undefined;
   /** Once the handshake is done. */
   ws: WebSocket | undefined;
+  readonly pingInterval: number;
+  /** Pings since the last pong. */
+  unanswered: number;
   /** Something can be sent: neither side has closed. */
   isOpen: boolean;
 }
 
-const protocol = new WebSocketServer({
-  noServer: true,
-  clientTracking: false,
-  perMessageDeflate: false,
-  maxPayload: MAX_FRAME,
-});
+const options = { perMessageDeflate: false, maxPayload: MAX_FRAME };
+const protocol = new WebSocketServer({ noServer: true, clientTracking: false, ...options });
 
 /** The far end of a socket. */
 class SocketStream extends Duplex {
@@ -83,16 +108,42 @@ class SocketStream extends Duplex {
   }
 }
 
+/** Answers the upgrade request that a client has sent. */
+function answer(headers: Readonly<Record<string, string>>, stream: Duplex, then: (ws: WebSocket) => void): void {
+  const request = new IncomingMessage(new Socket());
+  request.method = 'GET';
+  Object.assign(request.headers, headers);
+  protocol.handleUpgrade(request, stream, Buffer.alloc(0), then);
+}
+
+/**
+ * A WebSocket to a server. The dialler has shaken hands, so ws is told what it waits for, and asks for nothing: its
+ * request is never sent, and has a socket that is never connected.
+ */
+function join(stream: Duplex): WebSocket {
+  const finishRequest = (request: ClientRequest): void => {
+    const response = new IncomingMessage(new Socket());
+    const key = String(request.getHeader('sec-websocket-key'));
+    Object.assign(response.headers, { upgrade: 'websocket', 'sec-websocket-accept': acceptOf(key) });
+    request.emit('upgrade', response, stream, Buffer.alloc(0));
+    request.destroy();
+  };
+  const closing = { closeTimeout: CLOSE_PATIENCE };
+  return new WebSocket('ws://executor', {
+    ...options,
+    ...closing,
+    createConnection: () => new Socket(),
+    finishRequest,
+  });
+}
+
 const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
   name: 'connection',
   mailbox: { limit: 100_000, overflow: 'refuse' },
-  start({ executor, reject, socket, headers }, context) {
+  start({ executor, reject, socket, peer, pingInterval = PING_INTERVAL }, context) {
     const stream = new SocketStream((message) => void context.tell(socket, message));
     // ws reports protocol errors on the WebSocket; those of a stream that is gone concern nobody.
     stream.on('error', () => undefined);
-    const request = new IncomingMessage(new Socket());
-    request.method = 'GET';
-    Object.assign(request.headers, headers);
     stream.on('close', () => context.stop(context.self));
     if (executor !== undefined) context.watch(executor);
     const onText = (text: string): void => {
@@ -102,11 +153,14 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
       stream.push(bytes);
       return readsAtOnce(state);
     };
-    const frames = executor && new FrameReader(MAX_FRAME, { onText, onBytes });
-    const state: Connection = { stream, frames, executor, ws: undefined, isOpen: true };
-    protocol.handleUpgrade(request, stream, Buffer.alloc(0), (ws) => {
+    const frames = executor && new FrameReader(peer.role, MAX_FRAME, { onText, onBytes });
+    const state: Connection = { stream, frames, executor, ws: undefined, isOpen: true, pingInterval, unanswered: 0 };
+    const onOpen = (ws: WebSocket): void => {
       state.ws = ws;
       ws.on('error', () => undefined);
+      ws.on('pong', () => {
+        state.unanswered = 0;
+      });
       if (reject) ws.close(reject.code, reject.reason);
       else if (executor !== undefined)
         ws.on('message', (data, isBinary) => {
@@ -114,7 +168,16 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
             context.tell(executor, { type: 'noise', reason: 'binary_frame', detail: '' });
           else onText(data.toString());
         });
-    });
+    };
+    if (peer.role === 'client') answer(peer.headers, stream, onOpen);
+    else {
+      const ws = join(stream);
+      ws.on('close', (code) => {
+        if (code === BAD_TOKEN) context.tell(peer.refusals, peer.executorId);
+      });
+      onOpen(ws);
+    }
+    context.after(pingInterval, { type: 'ping' });
     return state;
   },
   receive(state, message, context) {
@@ -124,6 +187,7 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
       else state.stream.push(bytes);
     } else if (message.type === 'push') state.ws?.send(message.text);
     else if (message.type === 'close') close(state, message.code, message.reason);
+    else if (message.type === 'ping') ping(state, context);
     else if (message.type === 'socket-ended') state.stream.push(null);
     else state.stream.destroy();
     noteClosing(state, context);
@@ -142,6 +206,18 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
 /** Whether ws has read all it was given, so that frames may be read past it and stay in order; and wants any more. */
 const readsAtOnce = ({ stream, ws }: Connection): boolean =>
   ws !== undefined && ws.readyState === ws.OPEN && stream.readableLength === 0;
+
+/** Pings the peer, or ends a connection that is only half there. */
+function ping(state: Connection, context: Context<ConnectionInput>): void {
+  const { ws } = state;
+  if (ws?.readyState !== WebSocket.OPEN) return;
+  if (state.unanswered === MAX_UNANSWERED) ws.terminate();
+  else {
+    state.unanswered++;
+    ws.ping();
+    context.after(state.pingInterval, { type: 'ping' });
+  }
+}
 
 /** What is pushed from now on would not arrive. The socket itself may stay half open for a while. */
 function noteClosing(state: Connection, context: Context<ConnectionInput>): void {

@@ -82,6 +82,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   const { supervisor } = registry;
   logEvents(log, registry);
   const upgrades = new Upgrades(supervisor, log);
+  // Those of an earlier run, and whoever comes.
+  for (const executorId of supervisor.directory.executors.keys()) upgrades.expect(executorId);
+  registry.on('executor:registered', ({ executorId }) => upgrades.expect(executorId));
   registry.on('executor:deregistered', ({ executorId }) => upgrades.close(executorId, 1000, 'deregistered'));
   const dispatcher = new Dispatcher(supervisor, log);
   supervisor.onUndelivered = (missionId) => dispatcher.replay(missionId);

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Behaviour, Context, Ref, System } from '../actor/index.js';
-import type { ConnectionInput } from './connection.js';
+import type { ConnectionInput, Peer } from './connection.js';
 
 /** Bytes to write, or how to end. */
 export type SocketMessage = Uint8Array | { readonly type: 'end' } | { readonly type: 'destroy' };
@@ -17,15 +17,26 @@ const MAX_UNREAD = 8 * 1024 * 1024;
 /** How long a peer may take to answer a close before it is cut off, in milliseconds. */
 const CLOSE_PATIENCE = 5_000;
 
-/** A server's close frame with code 1012, "service restart": the one frame that the supervisor writes by itself. */
-const SERVICE_RESTART = Uint8Array.of(0x88, 0x02, 0x03, 0xf4);
+/** A close frame with code 1012, "service restart", by the role of who gets it: all that the supervisor writes by itself. */
+const SERVICE_RESTART = {
+  client: Uint8Array.of(0x88, 0x02, 0x03, 0xf4),
+  // Masked, with zeros.
+  server: Uint8Array.of(0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf4),
+};
+
+interface Link {
+  readonly socket: Duplex;
+  /** Which side of the protocol the peer is. */
+  readonly role: Peer['role'];
+}
 
 /** Writes what the thread sends. Its first message is the connection it belongs to. */
-export const socketActor: Behaviour<LinkMessage, Duplex, Duplex> = {
+export const socketActor: Behaviour<LinkMessage, Link, Link> = {
   name: 'socket',
   mailbox: { limit: 100_000, overflow: 'refuse' },
-  start: (socket) => socket,
-  receive(socket, message, context) {
+  start: (link) => link,
+  receive(link, message, context) {
+    const { socket } = link;
     if (message instanceof Uint8Array) {
       if (socket.writable) socket.write(message);
       if (socket.writableLength > MAX_UNREAD) socket.destroy();
@@ -33,13 +44,14 @@ export const socketActor: Behaviour<LinkMessage, Duplex, Duplex> = {
     else if (message.type === 'end') finish(socket, context);
     // One that is being ended has time to answer, until it is cut off.
     else if (message.type === 'cut-off' || !socket.writableEnded) socket.destroy();
-    return socket;
+    return link;
   },
-  /** The connection's actor is gone: if its thread died, the executor is told to dial again. */
-  ended(socket, { reason }, context) {
-    if (reason === 'thread-lost' && socket.writable) socket.write(SERVICE_RESTART);
+  /** The connection's actor is gone: if its thread died, the executor is told to connect again. */
+  ended(link, { reason }, context) {
+    const { socket, role } = link;
+    if (reason === 'thread-lost' && socket.writable) socket.write(SERVICE_RESTART[role]);
     finish(socket, context);
-    return socket;
+    return link;
   },
 };
 

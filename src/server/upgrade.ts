@@ -1,12 +1,16 @@
-/** WebSocket upgrades: authenticates an executor, and joins its socket to a connection actor on its thread. */
+/**
+ * Executors' connections: authenticates one that dials, has those dialled that only listen, and joins either's socket to
+ * a connection actor on its thread.
+ */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { isSampled } from '../../actors/messages.js';
-import type { Ref } from '../actor/index.js';
+import { type Behaviour, type Clock, type Ref, realClock } from '../actor/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type connectionBehaviour from './connection.js';
-import { type ConnectionInput, type ConnectionStart, connectionModule } from './connection.js';
+import { type ConnectionInput, type ConnectionStart, connectionModule, type Peer } from './connection.js';
+import { Dialler } from './dialler.js';
 import { refuse } from './raw-error.js';
 import { Sampler } from './sampler.js';
 import { Feeds, socketActor } from './socket.js';
@@ -24,6 +28,24 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** The versions that ws speaks. */
 const VERSIONS = ['13', '8'];
 
+/** What tests change, so as not to wait. */
+export interface UpgradesOptions {
+  /** By which executors are dialled. Default: the real time */
+  readonly clock?: Clock;
+  /** Milliseconds between two pings. Default: 20,000 */
+  readonly pingInterval?: number;
+}
+
+/** Is told by connections which executors refuse to be dialled, by closing with 4001. */
+const refusals: Behaviour<string, Dialler, Dialler> = {
+  name: 'refusals',
+  start: (dialler) => dialler,
+  receive(dialler, executorId) {
+    dialler.refused(executorId);
+    return dialler;
+  },
+};
+
 export class Upgrades {
   readonly #supervisor: Supervisor<string>;
   readonly #log: Logger;
@@ -31,13 +53,32 @@ export class Upgrades {
   readonly #feeds: Feeds;
   readonly #current = new Map<string, Ref<ConnectionInput>>();
   readonly #open = new Map<Ref<ConnectionInput>, Duplex>();
+  readonly #dialler: Dialler;
+  readonly #refusals: Ref<string>;
+  readonly #pingInterval: { readonly pingInterval?: number };
   #rejected = 0;
   #closing = false;
 
-  constructor(supervisor: Supervisor<string>, log: Logger) {
+  constructor(
+    supervisor: Supervisor<string>,
+    log: Logger,
+    { clock = realClock, ...pingInterval }: UpgradesOptions = {},
+  ) {
     this.#supervisor = supervisor;
     this.#log = log;
+    this.#pingInterval = pingInterval;
     this.#feeds = new Feeds(supervisor.system);
+    this.#dialler = new Dialler({
+      directory: supervisor.directory,
+      log,
+      clock,
+      random: Math.random,
+      onOpen: (executorId, socket, head) => {
+        const peer = { role: 'server', executorId, refusals: this.#refusals } as const;
+        this.#take(executorId, peer, socket, head);
+      },
+    });
+    this.#refusals = supervisor.system.spawn(refusals, this.#dialler);
   }
 
   /** Takes an upgrade request: for the `upgrade` event of a `node:http` server. */
@@ -58,8 +99,14 @@ export class Upgrades {
     else this.#reject(executorId, request, socket, head);
   }
 
-  /** Closes an executor's connection. */
+  /** Dials an executor that is registered, unless it connects within a moment. */
+  expect(executorId: string): void {
+    this.#dialler.expect(executorId);
+  }
+
+  /** Closes an executor's connection, and dials it no more. */
   close(executorId: string, code: number, reason: string): void {
+    this.#dialler.forget(executorId);
     const connection = this.#current.get(executorId);
     if (connection !== undefined) this.#supervisor.system.tell(connection, { type: 'close', code, reason });
   }
@@ -67,6 +114,7 @@ export class Upgrades {
   /** Accepts no more, and closes every connection with 1001; resolves when all are closed. */
   async closeAll(): Promise<void> {
     this.#closing = true;
+    this.#dialler.close();
     const closed = [...this.#open].map(([connection, socket]) => {
       this.#supervisor.system.tell(connection, GOING_AWAY);
       return new Promise((resolve) => socket.once('close', resolve));
@@ -80,20 +128,30 @@ export class Upgrades {
   }
 
   #accept(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#dialler.forget(executorId);
+    this.#take(executorId, { role: 'client', headers: headersOf(request) }, socket, head);
+  }
+
+  /** An executor's connection stands from here on, in place of any that did. */
+  #take(executorId: string, peer: Peer, socket: Duplex, head: Buffer): void {
     const supervisor = this.#supervisor;
     const executor = supervisor.executor(executorId);
     const former = this.#current.get(executorId);
     if (former !== undefined) supervisor.system.tell(former, REPLACED);
-    const connection = this.#join(supervisor.threadOf(executorId), { executor }, request, socket, head);
+    const connection = this.#join(supervisor.threadOf(executorId), { executor, peer }, socket, head);
     this.#current.set(executorId, connection);
     if (this.#sampler.admits('connected'))
-      this.#log.info({ executorId, replaces: former !== undefined }, 'an executor connected');
+      this.#log.info(
+        { executorId, replaces: former !== undefined, dialled: peer.role === 'server' },
+        'an executor connected',
+      );
     supervisor.attach(executorId, connection);
     const onEnd = (): void => {
       if (this.#current.get(executorId) !== connection) return;
       this.#current.delete(executorId);
       if (this.#sampler.admits('disconnected')) this.#log.info({ executorId }, 'an executor disconnected');
       supervisor.detach(executorId, connection);
+      this.#dialler.lost(executorId);
     };
     // Once it is over for one side: the other may keep a socket half open for as long as it is let.
     socket.once('finish', onEnd);
@@ -106,8 +164,7 @@ export class Upgrades {
       this.#log.warn({ executorId: executorId.slice(0, 64), count: this.#rejected }, 'a connection had no valid token');
     this.#join(
       this.#rejected % this.#supervisor.system.threads,
-      { executor: undefined, reject: BAD_TOKEN },
-      request,
+      { executor: undefined, reject: BAD_TOKEN, peer: { role: 'client', headers: headersOf(request) } },
       socket,
       head,
     );
@@ -116,16 +173,15 @@ export class Upgrades {
   /** Starts both halves of a connection. */
   #join(
     thread: number,
-    start: Pick<ConnectionStart, 'executor' | 'reject'>,
-    request: IncomingMessage,
+    start: Pick<ConnectionStart, 'executor' | 'reject' | 'peer'>,
     socket: Duplex,
     head: Buffer,
   ): Ref<ConnectionInput> {
     const { system } = this.#supervisor;
-    const link = system.spawn(socketActor, socket);
+    const link = system.spawn(socketActor, { socket, role: start.peer.role });
     const connection = system.spawnOnThread<typeof connectionBehaviour>(
       connectionModule,
-      { ...start, socket: link, headers: headersOf(request) },
+      { ...start, ...this.#pingInterval, socket: link },
       { thread, supervision: { decide: 'stop' } },
     );
     system.tell(link, { connection });

@@ -5,22 +5,26 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { ExecutorMessage } from '../../actors/executor.js';
 import { createSystem } from '../../src/actor/index.js';
-import connection, { type ConnectionInput } from '../../src/server/connection.js';
+import connection, { type ConnectionInput, type Peer } from '../../src/server/connection.js';
 import type { SocketMessage } from '../../src/server/socket.js';
 import { collector } from '../actors/collector.js';
 
-/** A frame as a client sends it (RFC 6455, section 5.2). */
-function clientFrame(opcode: number, isLast: boolean, payload: Uint8Array, key: Uint8Array): Buffer {
+type Role = Peer['role'];
+
+/** A frame as a client or a server sends it (RFC 6455, section 5.2): masked, or not. */
+function frameOf(role: Role, opcode: number, isLast: boolean, payload: Uint8Array, key: Uint8Array): Buffer {
   const { length } = payload;
+  const mask = role === 'client' ? 0x80 : 0;
   const head = [opcode | (isLast ? 0x80 : 0)];
-  if (length < 126) head.push(0x80 | length);
-  else if (length < 65_536) head.push(0x80 | 126, length >> 8, length & 255);
-  else head.push(0x80 | 127, 0, 0, 0, 0, ...[24, 16, 8, 0].map((shift) => (length >> shift) & 255));
+  if (length < 126) head.push(mask | length);
+  else if (length < 65_536) head.push(mask | 126, length >> 8, length & 255);
+  else head.push(mask | 127, 0, 0, 0, 0, ...[24, 16, 8, 0].map((shift) => (length >> shift) & 255));
+  if (role === 'server') return Buffer.concat([Buffer.from(head), payload]);
   return Buffer.concat([Buffer.from(head), key, payload.map((byte, at) => byte ^ (key[at & 3] ?? 0))]);
 }
 
 interface Sent {
-  readonly bytes: Buffer;
+  readonly bytes: (role: Role) => Buffer;
   /** What is to come out of it. */
   readonly out: string | undefined;
 }
@@ -31,25 +35,28 @@ const texts = fc.oneof(
   { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 200 }) },
   { weight: 1, arbitrary: fc.constantFrom('x'.repeat(125), 'x'.repeat(126), 'ü'.repeat(40_000), '') },
 );
-const whole = fc
-  .tuple(texts, keys)
-  .map(
-    ([text, key]): Sent => ({ bytes: clientFrame(1, true, Buffer.from(text), key), out: Buffer.from(text).toString() }),
-  );
+const whole = fc.tuple(texts, keys).map(
+  ([text, key]): Sent => ({
+    bytes: (role) => frameOf(role, 1, true, Buffer.from(text), key),
+    out: Buffer.from(text).toString(),
+  }),
+);
 const binary = fc
   .tuple(fc.uint8Array({ maxLength: 50 }), keys)
-  .map(([bytes, key]): Sent => ({ bytes: clientFrame(2, true, bytes, key), out: '(binary)' }));
+  .map(([bytes, key]): Sent => ({ bytes: (role) => frameOf(role, 2, true, bytes, key), out: '(binary)' }));
 const ping = fc
   .tuple(fc.uint8Array({ maxLength: 125 }), keys)
-  .map(([bytes, key]): Sent => ({ bytes: clientFrame(9, true, bytes, key), out: undefined }));
+  .map(([bytes, key]): Sent => ({ bytes: (role) => frameOf(role, 9, true, bytes, key), out: undefined }));
 const fragmented = fc
   .tuple(fc.array(fc.tuple(texts, keys), { minLength: 2, maxLength: 4 }), fc.option(ping))
   .map(([parts, between]): Sent => {
-    const frames = parts.map(([text, key], at) =>
-      clientFrame(at === 0 ? 1 : 0, at === parts.length - 1, Buffer.from(text), key),
-    );
-    const out = Buffer.concat(parts.map(([text]) => Buffer.from(text))).toString();
-    return { bytes: Buffer.concat(between ? [...frames.slice(0, 1), between.bytes, ...frames.slice(1)] : frames), out };
+    const bytes = (role: Role): Buffer => {
+      const frames = parts.map(([text, key], at) =>
+        frameOf(role, at === 0 ? 1 : 0, at === parts.length - 1, Buffer.from(text), key),
+      );
+      return Buffer.concat(between ? [...frames.slice(0, 1), between.bytes(role), ...frames.slice(1)] : frames);
+    };
+    return { bytes, out: Buffer.concat(parts.map(([text]) => Buffer.from(text))).toString() };
   });
 const conversations = fc.array(
   fc.oneof(
@@ -62,19 +69,26 @@ const conversations = fc.array(
 );
 
 /** A connection in this thread, and what it makes of the bytes it is given. */
-function stand() {
+function stand(role: Role) {
   const system = createSystem({ schedule: 'manual' });
+  const peers: { readonly [Each in Role]: Peer } = {
+    client: {
+      role: 'client',
+      headers: {
+        upgrade: 'websocket',
+        connection: 'Upgrade',
+        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        'sec-websocket-version': '13',
+      },
+    },
+    server: { role: 'server', executorId: 'x', refusals: system.spawn(collector<string>(), []) },
+  };
   const received: ExecutorMessage<string>[] = [];
   const sent: SocketMessage[] = [];
   const ref = system.spawn(connection, {
     executor: system.spawn(collector<ExecutorMessage<string>>(), received),
     socket: system.spawn(collector<SocketMessage>(), sent),
-    headers: {
-      upgrade: 'websocket',
-      connection: 'Upgrade',
-      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-      'sec-websocket-version': '13',
-    },
+    peer: peers[role],
   });
   return {
     give(input: ConnectionInput): void {
@@ -86,6 +100,7 @@ function stand() {
       await nextTurn();
       system.tell(ref, { type: 'socket-closed' });
       system.run();
+      await system.close();
       return received.flatMap((message) =>
         message.type === 'frame' ? message.text : message.type === 'noise' ? '(binary)' : [],
       );
@@ -94,48 +109,53 @@ function stand() {
   };
 }
 
-test('any frames, cut into any chunks, with ws given its turn between them or not', async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      conversations,
-      fc.array(fc.tuple(fc.integer({ min: 1, max: 3_000 }), fc.boolean()), { minLength: 1 }),
-      async (conversation, cuts) => {
-        const { give, out } = stand();
-        const bytes = Buffer.concat(conversation.map((sent) => sent.bytes));
-        for (let at = 0, cut = 0; at < bytes.length; cut++) {
-          const [length, turn] = cuts[cut % cuts.length] ?? [1, false];
-          // A copy at an odd place of a larger buffer: it is unmasked where it lies.
-          const chunk = new Uint8Array(length + 7).subarray(cut % 7, (cut % 7) + Math.min(length, bytes.length - at));
-          chunk.set(bytes.subarray(at, at + length));
-          give(chunk);
-          if (turn) await nextTurn();
-          at += length;
-        }
-        assert.deepEqual(
-          await out(),
-          conversation.flatMap((sent) => sent.out ?? []),
-        );
-      },
-    ),
-    { numRuns: 150 },
-  );
-});
+for (const role of ['client', 'server'] as const)
+  test(`any frames of a ${role}, cut into any chunks, with ws given its turn between them or not`, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        conversations,
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 3_000 }), fc.boolean()), { minLength: 1 }),
+        async (conversation, cuts) => {
+          const { give, out } = stand(role);
+          const bytes = Buffer.concat(conversation.map((sent) => sent.bytes(role)));
+          for (let at = 0, cut = 0; at < bytes.length; cut++) {
+            const [length, turn] = cuts[cut % cuts.length] ?? [1, false];
+            // A copy at an odd place of a larger buffer: it is unmasked where it lies.
+            const chunk = new Uint8Array(length + 7).subarray(cut % 7, (cut % 7) + Math.min(length, bytes.length - at));
+            chunk.set(bytes.subarray(at, at + length));
+            give(chunk);
+            if (turn) await nextTurn();
+            at += length;
+          }
+          assert.deepEqual(
+            await out(),
+            conversation.flatMap((sent) => sent.out ?? []),
+          );
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
 
 const key = Uint8Array.of(1, 2, 3, 4);
-const plain = (text: string) => clientFrame(1, true, Buffer.from(text), key);
 
-for (const [what, bytes] of [
-  ['a close frame', clientFrame(8, true, Uint8Array.of(3, 232), key)],
-  ['text that is not UTF-8', clientFrame(1, true, Uint8Array.of(0xc3, 0x28), key)],
-  ['a frame that is not masked', Buffer.from([0x81, 1, 120])],
-  ['a whole text amid the fragments of another', Buffer.concat([clientFrame(1, false, key, key), plain('x')])],
-  ['a frame that is too large', clientFrame(1, true, new Uint8Array(1024 * 1024 + 1), key)],
-] as const)
-  test(`nothing counts that comes after ${what}, in the same chunk or later; what came before does`, async () => {
-    const { give, out, isClosing } = stand();
-    give(Buffer.concat([plain('before'), bytes, plain('after')]));
-    await nextTurn();
-    give(plain('later'));
-    assert.deepEqual(await out(), ['before']);
-    assert.ok(isClosing());
-  });
+for (const role of ['client', 'server'] as const) {
+  const frame = (opcode: number, isLast: boolean, payload: Uint8Array) => frameOf(role, opcode, isLast, payload, key);
+  const plain = (text: string) => frame(1, true, Buffer.from(text));
+  const other = role === 'client' ? 'server' : 'client';
+  for (const [what, bytes] of [
+    ['a close frame', frame(8, true, Uint8Array.of(3, 232))],
+    ['text that is not UTF-8', frame(1, true, Uint8Array.of(0xc3, 0x28))],
+    [`a frame as a ${other} sends it`, frameOf(other, 1, true, Buffer.from('x'), key)],
+    ['a whole text amid the fragments of another', Buffer.concat([frame(1, false, key), plain('x')])],
+    ['a frame that is too large', frame(1, true, new Uint8Array(1024 * 1024 + 1))],
+  ] as const)
+    test(`of a ${role}, nothing counts that comes after ${what}, at once or later; what came before does`, async () => {
+      const { give, out, isClosing } = stand(role);
+      give(Buffer.concat([plain('before'), bytes, plain('after')]));
+      await nextTurn();
+      give(plain('later'));
+      assert.deepEqual(await out(), ['before']);
+      assert.ok(isClosing());
+    });
+}

@@ -44,7 +44,7 @@ test('what happens to executors and missions is a line each, floods are sampled,
 
   const at = { executorId };
   assert.deepEqual(said('an executor registered'), Array(2).fill({ level: 'info', ...at, name: 'test' }));
-  assert.deepEqual(said('an executor connected'), [{ level: 'info', ...at, replaces: false }]);
+  assert.deepEqual(said('an executor connected'), [{ level: 'info', ...at, replaces: false, dialled: false }]);
   assert.deepEqual(said('an executor disconnected'), [{ level: 'info', ...at }]);
   assert.deepEqual(said('an executor was deregistered'), [{ level: 'info', ...at, reason: 'graceful_shutdown' }]);
   assert.deepEqual(said('a mission was dispatched'), [{ level: 'info', ...at, missionId: 'm' }]);
