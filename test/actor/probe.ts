@@ -85,6 +85,7 @@ function crash(how: 'uncaught' | 'rejection' | 'exit' | 'loop'): void {
       process.exit(3);
       break;
     case 'loop':
-      for (;;);
+      // Without the processor, which others can use meanwhile.
+      for (const never = new Int32Array(new SharedArrayBuffer(4)); ; ) Atomics.wait(never, 0, 0, 1_000);
   }
 }

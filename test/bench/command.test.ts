@@ -119,6 +119,8 @@ test('a smoke run checks its outcomes and writes its files', { timeout: 60_000 }
     { scenario, parameters },
     { scenario: 'rest-under-load', parameters: benchSettings(['rest-under-load', '--smoke']).tasks[0]?.parameters },
   );
+  assert.deepEqual(report.contenders, ['callboard', 'baseline']);
+  assert.equal(report.distributions.length, 2);
   for (const { samples } of report.figures)
     assert.deepEqual(Object.keys(samples).sort(), [...report.contenders].sort());
   assert.match(readFileSync(html, 'utf8'), /<section id="rest-under-load">/);

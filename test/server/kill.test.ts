@@ -19,7 +19,7 @@ const FLUSH_INTERVAL = 20;
 const EXECUTORS = 3;
 const AT_ONCE = 6;
 /** Missions that are over and are looked at again after a restart; all are at the end. */
-const SAMPLE = 3;
+const SAMPLE = 2;
 
 type Random = () => number;
 
@@ -255,7 +255,7 @@ class World {
         mission.dispatched(await this.#dispatch(mission));
       }
       const isLong = random() < 0.3;
-      while (!['done', 'failed', 'aborted'].includes(mission.state))
+      for (; !['done', 'failed', 'aborted'].includes(mission.state); await pause(upTo(random, 4)))
         await this.#step(mission, connection, random, isLong);
     }
   }
