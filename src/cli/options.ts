@@ -18,6 +18,8 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 
 const maxThreads = 64;
 
+const durations = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
 /** What `callboard serve` can be told. */
 export const serveOptions = {
   port: {
@@ -61,7 +63,7 @@ export const serveOptions = {
     fallback: () => 20,
   },
   retain: {
-    ...measured({ s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }, '30d', 100 * 365 * 86_400_000),
+    ...measured(durations, '30d', 100 * 365 * 86_400_000),
     name: 'retain',
     help: 'How long a mission is kept after its end.',
     fallback: () => 30 * 86_400_000,
@@ -73,6 +75,13 @@ export const serveOptions = {
     help: 'How much may be kept, at most 60gb. Beyond it, missions that ended first go before their time.',
     fallback: () => 10 * 2 ** 30,
     fallbackText: '10gb',
+  },
+  executorTimeout: {
+    ...measured(durations, '1h', 100 * 365 * 86_400_000),
+    name: 'executor-timeout',
+    help: 'Deregister an executor that has had no connection for so long.',
+    fallback: () => undefined,
+    fallbackText: 'never',
   },
   logLevel: {
     ...oneOf(logLevels),
@@ -95,6 +104,7 @@ export function serveSettings(read: Read) {
     flushInterval: read(serveOptions.flushInterval),
     retain: read(serveOptions.retain),
     maxStoreBytes: read(serveOptions.maxStore),
+    executorTimeout: read<number | undefined>(serveOptions.executorTimeout),
     logLevel: read(serveOptions.logLevel),
   };
 }

@@ -20,6 +20,7 @@ import {
 } from '../contract/index.js';
 import type { Store } from '../store/store.js';
 import type { Standing } from '../store/writer.js';
+import { type AbsencesMessage, absences } from './absences.js';
 import { Directory, type MissionEntry } from './directory.js';
 import { type EndedMissionLimits, type EndedMissionsMessage, endedMissions } from './ended-missions.js';
 import type { Notice, RegistryEvent } from './events.js';
@@ -46,6 +47,8 @@ export interface SupervisorOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly endedMissions: EndedMissionLimits;
+  /** Milliseconds without a connection after which an executor is deregistered; by default it never is. */
+  readonly executorTimeout?: number | undefined;
   /** What outlives the process; by default nothing does. */
   readonly store?: Store | undefined;
 }
@@ -68,6 +71,8 @@ export class Supervisor<Kept> {
   readonly #outbox: Outbox<Kept>;
   /** Sees to it that ended missions are forgotten. */
   readonly #ended: Ref<EndedMissionsMessage>;
+  /** Sees to it that executors that stay away are deregistered, where they are. */
+  readonly #absences: Ref<AbsencesMessage> | undefined;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
   /** Executors whose missions are being found in the store, and the latest such search. */
@@ -99,6 +104,12 @@ export class Supervisor<Kept> {
     });
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
+    const { executorTimeout } = options;
+    if (executorTimeout !== undefined)
+      this.#absences = this.system.spawn(
+        absences(executorTimeout, (executorId) => this.#giveUpOn(executorId)),
+        undefined,
+      );
   }
 
   register(request: unknown): Registered {
@@ -109,6 +120,7 @@ export class Supervisor<Kept> {
     const token = this.identities.issue(executorId);
     const registration = this.directory.upsert(payload, token, this.#timestamp());
     this.#outbox.returned(executorId);
+    this.#noteAbsence(executorId);
     this.#keepExecutor(executorId);
     this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
@@ -119,6 +131,7 @@ export class Supervisor<Kept> {
   deregister(executorId: string, reason: DeregistrationReason): boolean {
     const registration = this.directory.remove(executorId);
     if (registration === undefined) return false;
+    this.#noteAbsence(executorId);
     const resumable = registration.capabilities.includes('resumable');
     const left = { type: 'left', resumable } as const;
     if (registration.currentMissions.size > 0) {
@@ -148,6 +161,7 @@ export class Supervisor<Kept> {
     // The late farewell of a connection that was replaced.
     if (!connected && wsConn !== undefined && current !== undefined && current !== wsConn) return;
     if (!this.directory.setConnected(executorId, connected, this.#timestamp(), wsConn)) return;
+    this.#noteAbsence(executorId);
     this.identities.seen(executorId, this.#options.now());
     const next = this.directory.executors.get(executorId)?.wsConn;
     if (next === current) return;
@@ -167,12 +181,14 @@ export class Supervisor<Kept> {
   /** An actor that holds the executor's connection takes over, or ends. */
   attach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, true, this.#timestamp());
+    this.#noteAbsence(executorId);
     this.identities.seen(executorId, this.#options.now());
     this.#outbox.send(executorId, { type: 'connected', connection });
   }
 
   detach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, false, this.#timestamp());
+    this.#noteAbsence(executorId);
     this.#outbox.send(executorId, { type: 'disconnected', connection });
     // Where its actor says when it last sent something, that is kept.
     void this.summary(executorId)
@@ -194,7 +210,9 @@ export class Supervisor<Kept> {
     const { executors, live } = this.store;
     for (const kept of executors) {
       this.identities.restore(kept.executorId, kept.token);
-      if (kept.left === undefined) this.directory.restore(kept);
+      if (kept.left !== undefined) continue;
+      this.directory.restore(kept);
+      this.#noteAbsence(kept.executorId);
     }
     let done = 0;
     for await (const page of this.store.standing(live)) {
@@ -359,6 +377,17 @@ export class Supervisor<Kept> {
       if (prevState !== undefined && prevState !== state)
         this.#onReport({ type: 'state', missionId, executorId, state, prevState, at: updatedAt });
     }
+  }
+
+  #noteAbsence(executorId: string): void {
+    if (this.#absences === undefined) return;
+    const isAbsent = this.directory.executors.get(executorId)?.connected === false;
+    this.system.tell(this.#absences, { type: isAbsent ? 'absent' : 'over', executorId });
+  }
+
+  #giveUpOn(executorId: string): void {
+    // It may have come back, and that not be known where its absence is counted.
+    if (this.directory.executors.get(executorId)?.connected === false) this.deregister(executorId, 'timeout');
   }
 
   #keepExecutor(executorId: string): void {

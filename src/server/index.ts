@@ -32,6 +32,8 @@ export interface ServerOptions extends Partial<EndedMissionLimits> {
   readonly retain?: number;
   /** With `dataDir`: bytes that may be kept; beyond, missions that ended first go before their time. Default: 10 GiB. */
   readonly maxStoreBytes?: number;
+  /** Milliseconds without a connection after which an executor is deregistered (`timeout`). Default: it never is. */
+  readonly executorTimeout?: number | undefined;
   /** Default: none. */
   readonly log?: Logger;
 }
