@@ -25,6 +25,7 @@ import type { Inquiry } from '../registry/executor-actors.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import { StorageError } from '../store/storage-error.js';
 import type { Dispatcher } from './dispatch.js';
+import { Sampler } from './sampler.js';
 
 /** Bytes of a request's body. */
 const MAX_BODY = 1024 * 1024;
@@ -68,6 +69,7 @@ const refusals: Record<Extract<Outcome, { ok: false }>['error'], string> = {
 export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): Hono<Node> {
   const app = new Hono<Node>();
   const { directory, identities } = supervisor;
+  const sampler = new Sampler();
 
   app.get('/healthz', (c) => json(c, { status: 'ok' }));
   app.get('/readyz', (c) => {
@@ -84,6 +86,8 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
     const registered = supervisor.register(body);
     if (!registered.ok) return refuse(registered.error, detailOf(registered.issues), registered.issues);
     const { response, warning } = registered;
+    if (warning !== undefined && sampler.admits('warned'))
+      log.warn({ executorId: response.executor_id, warning }, 'an executor registered with a warning');
     await supervisor.kept();
     return json(c, response, 201, warning === undefined ? {} : { 'x-aiwg-warning': warning });
   });
