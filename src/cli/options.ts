@@ -1,6 +1,7 @@
 /** The options of each command: one row per option, and from the rows what the command is given. */
 import { availableParallelism, homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { isAddressRange } from '../server/addresses.js';
 import {
   decimal,
   type Environment,
@@ -83,6 +84,15 @@ export const serveOptions = {
     fallback: () => undefined,
     fallbackText: 'never',
   },
+  trustProxy: {
+    placeholder: 'addresses',
+    expects: 'IP addresses or CIDR ranges, separated by commas',
+    parse: parseAddresses,
+    name: 'trust-proxy',
+    help: 'Proxies whose X-Forwarded-For says where a registration comes from: 127.0.0.1,10.0.0.0/8.',
+    fallback: () => [],
+    fallbackText: 'none',
+  },
   logLevel: {
     ...oneOf(logLevels),
     name: 'log-level',
@@ -105,6 +115,7 @@ export function serveSettings(read: Read) {
     retain: read(serveOptions.retain),
     maxStoreBytes: read(serveOptions.maxStore),
     executorTimeout: read<number | undefined>(serveOptions.executorTimeout),
+    trustProxy: read<readonly string[]>(serveOptions.trustProxy),
     logLevel: read(serveOptions.logLevel),
   };
 }
@@ -216,6 +227,11 @@ function defaultDataDir(env: Environment): string {
   return base !== undefined && isAbsolute(base)
     ? join(base, 'callboard')
     : join(homedir(), '.local', 'share', 'callboard');
+}
+
+function parseAddresses(text: string): string[] | undefined {
+  const ranges = text.split(',').map((range) => range.trim());
+  return ranges.every(isAddressRange) ? ranges : undefined;
 }
 
 /** With a slash at its end, so that routes resolve below it. */

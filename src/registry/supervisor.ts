@@ -53,9 +53,17 @@ export interface SupervisorOptions {
   readonly store?: Store | undefined;
 }
 
-/** What registering gives: the response, and a warning for the executor where it speaks a later version. */
+/**
+ * What registering gives: the response, and what the executor is warned of: that it speaks a later version, or that its
+ * token was `rotated`, whereupon what it is connected by must be closed.
+ */
 export type Registered =
-  | { readonly ok: true; readonly response: ExecutorRegisterResponse; readonly warning?: string }
+  | {
+      readonly ok: true;
+      readonly response: ExecutorRegisterResponse;
+      readonly warnings: readonly string[];
+      readonly rotated: boolean;
+    }
   | { readonly ok: false; readonly error: 'invalid_payload' | 'unsupported_spec_version'; readonly issues: Issues };
 
 type Issues = Extract<ReturnType<typeof parseRegisterPayload>, { ok: false }>['issues'];
@@ -112,12 +120,15 @@ export class Supervisor<Kept> {
       );
   }
 
-  register(request: unknown): Registered {
+  /** @param isLocal whether the request comes from this machine: the first from another rotates the executor's token */
+  register(request: unknown, isLocal = true): Registered {
     const parsed = parseRegisterPayload(plain(request));
     if (!parsed.ok) return parsed;
     const { payload, warning } = parsed;
     const { executor_id: executorId, name } = payload;
-    const token = this.identities.issue(executorId);
+    const { token, rotated } = isLocal
+      ? { token: this.identities.issue(executorId), rotated: false }
+      : this.identities.issueRemotely(executorId);
     const registration = this.directory.upsert(payload, token, this.#timestamp());
     this.#outbox.returned(executorId);
     this.#noteAbsence(executorId);
@@ -125,7 +136,9 @@ export class Supervisor<Kept> {
     this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
-    return { ok: true, response, ...(warning !== undefined && { warning }) };
+    if (rotated) this.#dropHandedIn(executorId);
+    const warnings = [...(warning === undefined ? [] : [warning]), ...(rotated ? [ROTATED] : [])];
+    return { ok: true, response, warnings, rotated };
   }
 
   deregister(executorId: string, reason: DeregistrationReason): boolean {
@@ -209,9 +222,9 @@ export class Supervisor<Kept> {
     if (this.store === undefined) return;
     const { executors, live } = this.store;
     for (const kept of executors) {
-      this.identities.restore(kept.executorId, kept.token);
+      const token = this.identities.restore(kept.executorId, kept.token);
       if (kept.left !== undefined) continue;
-      this.directory.restore(kept);
+      this.directory.restore({ ...kept, token });
       this.#noteAbsence(kept.executorId);
     }
     let done = 0;
@@ -379,6 +392,14 @@ export class Supervisor<Kept> {
     }
   }
 
+  /** Closes the connection that an executor's program handed in: its token is worth nothing any more. */
+  #dropHandedIn(executorId: string): void {
+    const connection = this.#handedIn.get(executorId);
+    if (connection === undefined) return;
+    this.system.tell(connection, { type: 'close', code: 4001, reason: 'token_invalid' });
+    this.setConnected(executorId, false);
+  }
+
   #noteAbsence(executorId: string): void {
     if (this.#absences === undefined) return;
     const isAbsent = this.directory.executors.get(executorId)?.connected === false;
@@ -411,6 +432,9 @@ export class Supervisor<Kept> {
     return new Date(this.#options.now()).toISOString();
   }
 }
+
+const ROTATED =
+  'this is the first registration from another machine: the token is new, the one from before is not valid any more';
 
 const ignore = (): void => undefined;
 

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer as createHttpServer, Server } from 'node:http';
+import { BlockList } from 'node:net';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
@@ -68,6 +69,8 @@ test('what nobody thought of: internal_error, and nothing of it is told', async 
   const app = createApp({
     ...parts,
     dispatcher: new Dispatcher(parts.supervisor, parts.log),
+    upgrades: { close: () => undefined },
+    trusted: new BlockList(),
     isReady() {
       throw new Error('a secret');
     },
