@@ -44,7 +44,9 @@ function startable(t: TestContext, file: (folder: string) => string = (folder) =
   return { path, start };
 }
 
-test('it gets a new token with a warning, once; the old one is worth nothing, and its connection is closed', async (t) => {
+test('it gets a new token with a warning, once; the old one is worth nothing, and its connection is closed', {
+  timeout: 30_000,
+}, async (t) => {
   const lines: Record<string, unknown>[] = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const server = await serve(t, { trustProxy, log });
@@ -105,6 +107,18 @@ test('who has registered from elsewhere is known after a restart, too; a token o
     assert.match((await register(second, executorId, elsewhere)).warning ?? '', rotatedWarning);
   assertError(await list(second, 'old'), 'token_invalid');
   assertError(await list(second, before.token), 'token_invalid');
+});
+
+test("where the store has another token than the identities' file, as after a crash in between, the file's is used", async (t) => {
+  const { path, start } = startable(t);
+  const executorId = randomUUID();
+  const first = await start('data');
+  await register(first, executorId);
+  await first.close();
+  writeFileSync(path, JSON.stringify([{ executorId, token: 'old', lastSeenAt: '2026-01-01T00:00:00.000Z' }]));
+
+  const second = await start('data');
+  assert.equal((await second.registry.getRegistration(executorId))?.token, 'old');
 });
 
 test('nobody is believed by default', async (t) => {
