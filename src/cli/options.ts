@@ -1,6 +1,7 @@
 /** The options of each command: one row per option, and from the rows what the command is given. */
 import { availableParallelism, homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { isAddressRange } from '../server/addresses.js';
 import {
   decimal,
   type Environment,
@@ -17,6 +18,8 @@ import {
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 const maxThreads = 64;
+
+const durations = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** What `callboard serve` can be told. */
 export const serveOptions = {
@@ -61,7 +64,7 @@ export const serveOptions = {
     fallback: () => 20,
   },
   retain: {
-    ...measured({ s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }, '30d', 100 * 365 * 86_400_000),
+    ...measured(durations, '30d', 100 * 365 * 86_400_000),
     name: 'retain',
     help: 'How long a mission is kept after its end.',
     fallback: () => 30 * 86_400_000,
@@ -73,6 +76,22 @@ export const serveOptions = {
     help: 'How much may be kept, at most 60gb. Beyond it, missions that ended first go before their time.',
     fallback: () => 10 * 2 ** 30,
     fallbackText: '10gb',
+  },
+  executorTimeout: {
+    ...measured(durations, '1h', 100 * 365 * 86_400_000),
+    name: 'executor-timeout',
+    help: 'Deregister an executor that has had no connection for so long.',
+    fallback: () => undefined,
+    fallbackText: 'never',
+  },
+  trustProxy: {
+    placeholder: 'addresses',
+    expects: 'IP addresses or CIDR ranges, separated by commas',
+    parse: parseAddresses,
+    name: 'trust-proxy',
+    help: 'Proxies whose X-Forwarded-For says where a registration comes from: 127.0.0.1,10.0.0.0/8.',
+    fallback: () => [],
+    fallbackText: 'none',
   },
   logLevel: {
     ...oneOf(logLevels),
@@ -95,6 +114,8 @@ export function serveSettings(read: Read) {
     flushInterval: read(serveOptions.flushInterval),
     retain: read(serveOptions.retain),
     maxStoreBytes: read(serveOptions.maxStore),
+    executorTimeout: read<number | undefined>(serveOptions.executorTimeout),
+    trustProxy: read<readonly string[]>(serveOptions.trustProxy),
     logLevel: read(serveOptions.logLevel),
   };
 }
@@ -206,6 +227,11 @@ function defaultDataDir(env: Environment): string {
   return base !== undefined && isAbsolute(base)
     ? join(base, 'callboard')
     : join(homedir(), '.local', 'share', 'callboard');
+}
+
+function parseAddresses(text: string): string[] | undefined {
+  const ranges = text.split(',').map((range) => range.trim());
+  return ranges.every(isAddressRange) ? ranges : undefined;
 }
 
 /** With a slash at its end, so that routes resolve below it. */

@@ -39,6 +39,8 @@ export interface RegistryOptions extends Partial<EndedMissionLimits> {
   readonly retain?: number;
   /** With `dataDir`: bytes that may be kept; beyond, missions that ended first go before their time. Default: 10 GiB. */
   readonly maxStoreBytes?: number;
+  /** Milliseconds without a connection after which an executor is deregistered (`timeout`). Default: it never is. */
+  readonly executorTimeout?: number | undefined;
   /** With `dataDir`: told how many of the missions that are not over are back, while it is opened. */
   readonly onRecovery?: (done: number, of: number) => void;
   /** With `dataDir`: told why nothing can be written any more, and with undefined when that is over. */
@@ -87,7 +89,8 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
   /** @param store what it keeps things in; it is closed with the registry */
   constructor(options: RegistryOptions, store: Store | undefined) {
     super();
-    const { threads = availableParallelism(), highWater, threadHeapMb = DEFAULT_THREAD_HEAP_MB, onNotice } = options;
+    const { threads = availableParallelism(), highWater, threadHeapMb = DEFAULT_THREAD_HEAP_MB } = options;
+    const { executorTimeout, onNotice } = options;
     const limits = store === undefined ? KEPT_WITHOUT_STORE : KEPT_WITH_STORE;
     const { maxEndedMissions = limits.maxEndedMissions, maxEndedMissionAgeMs = limits.maxEndedMissionAgeMs } = options;
     const notice = onNotice ?? (() => undefined);
@@ -104,6 +107,7 @@ export class AsyncExecutorRegistry extends EventEmitter<RegistryEvents> {
       notice,
       now: Date.now,
       endedMissions: { maxEndedMissions, maxEndedMissionAgeMs },
+      executorTimeout,
       store,
     });
     stage.system.onDrain((drained) => this.#letGo(({ thread }) => thread === drained));

@@ -7,6 +7,8 @@ const identitySchema = v.looseObject({
   executorId: v.string(),
   token: v.pipe(v.string(), v.minLength(1)),
   lastSeenAt: v.string(),
+  /** It has registered from another machine, and got a token then that was never known before. */
+  registeredRemotely: v.exactOptional(v.boolean()),
 });
 const fileSchema = v.array(identitySchema);
 

@@ -105,24 +105,33 @@ export class IdentityStore {
     return known.token;
   }
 
+  /**
+   * As `issue`, for an executor that registers from another machine. When it does so for the first time, a token that it
+   * has is worth nothing from here on, and it gets another.
+   */
+  issueRemotely(executorId: string): { token: string; rotated: boolean } {
+    this.#load();
+    if (this.#identities.get(executorId)?.registeredRemotely !== true) this.#tryTakeIn();
+    const known = this.#identities.get(executorId);
+    if (known?.registeredRemotely === true) return { token: this.issue(executorId), rotated: false };
+    return { token: this.#mint(executorId, { registeredRemotely: true }), rotated: known !== undefined };
+  }
+
   /** Gives the executor a new token (32 random bytes, base64url); an old one is worth nothing from here on. */
   rotate(executorId: string): string {
     this.#load();
-    const token = randomBytes(32).toString('base64url');
-    const lastSeenAt = new Date(this.#now()).toISOString();
-    this.#identities.put({ ...this.#identities.get(executorId), executorId, token, lastSeenAt });
-    this.#changed();
-    this.#minted.set(executorId, this.#version);
-    return token;
+    return this.#mint(executorId);
   }
 
-  /** Takes in an executor's token that was kept elsewhere, unless it has one here. */
-  restore(executorId: string, token: string): void {
+  /** Takes in an executor's token that was kept elsewhere, unless it has one here. @returns the one it has now */
+  restore(executorId: string, token: string): string {
     this.#load();
-    if (this.#identities.get(executorId) !== undefined) return;
+    const known = this.#identities.get(executorId);
+    if (known !== undefined) return known.token;
     this.#identities.put({ executorId, token, lastSeenAt: new Date(this.#now()).toISOString() });
     this.#changed();
     this.#minted.set(executorId, this.#version);
+    return token;
   }
 
   /**
@@ -147,6 +156,11 @@ export class IdentityStore {
   ownerOf(token: string): string | undefined {
     this.#load();
     return this.#identities.ownerOf(token);
+  }
+
+  /** Resolves when the executor's token is on disk; rejects if the file cannot be written. */
+  async kept(executorId: string): Promise<void> {
+    if (this.#minted.has(executorId)) await this.flush();
   }
 
   /**
@@ -183,6 +197,15 @@ export class IdentityStore {
   close(): void {
     this.#tryFlushSync();
     this.#rest();
+  }
+
+  #mint(executorId: string, more: Pick<Identity, 'registeredRemotely'> = {}): string {
+    const token = randomBytes(32).toString('base64url');
+    const lastSeenAt = new Date(this.#now()).toISOString();
+    this.#identities.put({ ...this.#identities.get(executorId), ...more, executorId, token, lastSeenAt });
+    this.#changed();
+    this.#minted.set(executorId, this.#version);
+    return token;
   }
 
   #load(): void {

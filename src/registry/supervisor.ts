@@ -20,6 +20,7 @@ import {
 } from '../contract/index.js';
 import type { Store } from '../store/store.js';
 import type { Standing } from '../store/writer.js';
+import { type AbsencesMessage, absences } from './absences.js';
 import { Directory, type MissionEntry } from './directory.js';
 import { type EndedMissionLimits, type EndedMissionsMessage, endedMissions } from './ended-missions.js';
 import type { Notice, RegistryEvent } from './events.js';
@@ -48,13 +49,23 @@ export interface SupervisorOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly endedMissions: EndedMissionLimits;
+  /** Milliseconds without a connection after which an executor is deregistered; by default it never is. */
+  readonly executorTimeout?: number | undefined;
   /** What outlives the process; by default nothing does. */
   readonly store?: Store | undefined;
 }
 
-/** What registering gives: the response, and a warning for the executor where it speaks a later version. */
+/**
+ * What registering gives: the response, and what the executor is warned of: that it speaks a later version, or that its
+ * token was `rotated`, whereupon what it is connected by must be closed.
+ */
 export type Registered =
-  | { readonly ok: true; readonly response: ExecutorRegisterResponse; readonly warning?: string }
+  | {
+      readonly ok: true;
+      readonly response: ExecutorRegisterResponse;
+      readonly warnings: readonly string[];
+      readonly rotated: boolean;
+    }
   | { readonly ok: false; readonly error: 'invalid_payload' | 'unsupported_spec_version'; readonly issues: Issues };
 
 type Issues = Extract<ReturnType<typeof parseRegisterPayload>, { ok: false }>['issues'];
@@ -72,6 +83,8 @@ export class Supervisor<Kept> {
   readonly #outbox: Outbox<Kept>;
   /** Sees to it that ended missions are forgotten. */
   readonly #ended: Ref<EndedMissionsMessage>;
+  /** Sees to it that executors that stay away are deregistered, where they are. */
+  readonly #absences: Ref<AbsencesMessage> | undefined;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
   /** Executors whose missions are being found in the store, and the latest such search. */
@@ -113,26 +126,39 @@ export class Supervisor<Kept> {
     }
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
+    const { executorTimeout } = options;
+    if (executorTimeout !== undefined)
+      this.#absences = this.system.spawn(
+        absences(executorTimeout, (executorId) => this.#giveUpOn(executorId)),
+        undefined,
+      );
   }
 
-  register(request: unknown): Registered {
+  /** @param isLocal whether the request comes from this machine: the first from another rotates the executor's token */
+  register(request: unknown, isLocal = true): Registered {
     const parsed = parseRegisterPayload(plain(request));
     if (!parsed.ok) return parsed;
     const { payload, warning } = parsed;
     const { executor_id: executorId, name } = payload;
-    const token = this.identities.issue(executorId);
+    const { token, rotated } = isLocal
+      ? { token: this.identities.issue(executorId), rotated: false }
+      : this.identities.issueRemotely(executorId);
     const registration = this.directory.upsert(payload, token, this.#timestamp());
     this.#outbox.returned(executorId);
+    this.#noteAbsence(executorId);
     this.#keepExecutor(executorId);
     this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
-    return { ok: true, response, ...(warning !== undefined && { warning }) };
+    if (rotated) this.#dropHandedIn(executorId);
+    const warnings = [...(warning === undefined ? [] : [warning]), ...(rotated ? [ROTATED] : [])];
+    return { ok: true, response, warnings, rotated };
   }
 
   deregister(executorId: string, reason: DeregistrationReason): boolean {
     const registration = this.directory.remove(executorId);
     if (registration === undefined) return false;
+    this.#noteAbsence(executorId);
     const resumable = registration.capabilities.includes('resumable');
     const left = { type: 'left', resumable } as const;
     if (registration.currentMissions.size > 0) {
@@ -162,6 +188,7 @@ export class Supervisor<Kept> {
     // The late farewell of a connection that was replaced.
     if (!connected && wsConn !== undefined && current !== undefined && current !== wsConn) return;
     if (!this.directory.setConnected(executorId, connected, this.#timestamp(), wsConn)) return;
+    this.#noteAbsence(executorId);
     this.identities.seen(executorId, this.#options.now());
     const next = this.directory.executors.get(executorId)?.wsConn;
     if (next === current) return;
@@ -181,12 +208,14 @@ export class Supervisor<Kept> {
   /** An actor that holds the executor's connection takes over, or ends. */
   attach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, true, this.#timestamp());
+    this.#noteAbsence(executorId);
     this.identities.seen(executorId, this.#options.now());
     this.#outbox.send(executorId, { type: 'connected', connection });
   }
 
   detach(executorId: string, connection: Ref<ConnectionMessage>): void {
     this.directory.setConnected(executorId, false, this.#timestamp());
+    this.#noteAbsence(executorId);
     this.#outbox.send(executorId, { type: 'disconnected', connection });
     // Where its actor says when it last sent something, that is kept.
     void this.summary(executorId)
@@ -207,8 +236,10 @@ export class Supervisor<Kept> {
     if (this.store === undefined) return;
     const { executors, live } = this.store;
     for (const kept of executors) {
-      this.identities.restore(kept.executorId, kept.token);
-      if (kept.left === undefined) this.directory.restore(kept);
+      const token = this.identities.restore(kept.executorId, kept.token);
+      if (kept.left !== undefined) continue;
+      this.directory.restore({ ...kept, token });
+      this.#noteAbsence(kept.executorId);
     }
     let done = 0;
     for await (const page of this.store.standing(live)) {
@@ -407,6 +438,25 @@ export class Supervisor<Kept> {
     }
   }
 
+  /** Closes the connection that an executor's program handed in: its token is worth nothing any more. */
+  #dropHandedIn(executorId: string): void {
+    const connection = this.#handedIn.get(executorId);
+    if (connection === undefined) return;
+    this.system.tell(connection, { type: 'close', code: 4001, reason: 'token_invalid' });
+    this.setConnected(executorId, false);
+  }
+
+  #noteAbsence(executorId: string): void {
+    if (this.#absences === undefined) return;
+    const isAbsent = this.directory.executors.get(executorId)?.connected === false;
+    this.system.tell(this.#absences, { type: isAbsent ? 'absent' : 'over', executorId });
+  }
+
+  #giveUpOn(executorId: string): void {
+    // It may have come back, and that not be known where its absence is counted.
+    if (this.directory.executors.get(executorId)?.connected === false) this.deregister(executorId, 'timeout');
+  }
+
   #keepExecutor(executorId: string): void {
     const registration = this.directory.executors.get(executorId);
     if (registration !== undefined) this.store?.keep({ type: 'executor', executor: keptExecutorOf(registration) });
@@ -428,6 +478,9 @@ export class Supervisor<Kept> {
     return new Date(this.#options.now()).toISOString();
   }
 }
+
+const ROTATED =
+  'this is the first registration from another machine: the token is new, the one from before is not valid any more';
 
 const ignore = (): void => undefined;
 

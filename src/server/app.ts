@@ -3,6 +3,7 @@
  * function from a request to a response, so that embedders can attach it to a server of their own, and a page, a
  * server-sent feed or an OpenAPI document can join it later.
  */
+import type { BlockList } from 'node:net';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
@@ -25,7 +26,10 @@ import {
 import type { Inquiry } from '../registry/executor-actors.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import { StorageError } from '../store/storage-error.js';
+import { isLocal } from './addresses.js';
 import type { Dispatcher } from './dispatch.js';
+import { Sampler } from './sampler.js';
+import { BAD_TOKEN, type Upgrades } from './upgrade.js';
 
 /** Bytes of a request's body. */
 const MAX_BODY = 1024 * 1024;
@@ -34,6 +38,9 @@ const MAX_BODY = 1024 * 1024;
 export interface AppParts {
   readonly supervisor: Supervisor<string>;
   readonly dispatcher: Dispatcher;
+  readonly upgrades: Pick<Upgrades, 'close'>;
+  /** The proxies whose `X-Forwarded-For` is believed. */
+  readonly trusted: BlockList;
   readonly log: Logger;
   /** False from the moment the server is told to stop. */
   readonly isReady: () => boolean;
@@ -66,9 +73,10 @@ const refusals: Record<Extract<Outcome, { ok: false }>['error'], string> = {
   executor_not_connected: "the mission's executor is not connected: try again when it is",
 };
 
-export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): Hono<Node> {
+export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isReady }: AppParts): Hono<Node> {
   const app = new Hono<Node>();
   const { directory, identities } = supervisor;
+  const sampler = new Sampler();
 
   app.get('/healthz', (c) => json(c, { status: 'ok' }));
   app.get('/readyz', (c) => {
@@ -82,11 +90,22 @@ export function createApp({ supervisor, dispatcher, log, isReady }: AppParts): H
   app.post('/api/v1/executors/register', async (c) => {
     const body = await readJson(c);
     supervisor.store?.check();
-    const registered = supervisor.register(body);
+    const local = isLocal(c.env.incoming, trusted);
+    const registered = supervisor.register(body, local);
     if (!registered.ok) return refuse(registered.error, detailOf(registered.issues), registered.issues);
-    const { response, warning } = registered;
+    const { response, warnings, rotated } = registered;
+    const executorId = response.executor_id;
+    const warning = warnings.join('; ');
+    if (rotated) upgrades.close(executorId, BAD_TOKEN.code, BAD_TOKEN.reason);
+    if (warning !== '' && sampler.admits('warned'))
+      log.warn({ executorId, warning }, 'an executor registered with a warning');
     await supervisor.kept();
-    return json(c, response, 201, warning === undefined ? {} : { 'x-aiwg-warning': warning });
+    // That a token from before is worth nothing is in the identities' file only.
+    if (!local)
+      await identities
+        .kept(executorId)
+        .catch(() => refuse('storage_unavailable', 'the token cannot be kept: register again later'));
+    return json(c, response, 201, warning === '' ? {} : { 'x-aiwg-warning': warning });
   });
 
   app.get('/api/v1/executors', async (c) => {

@@ -252,12 +252,10 @@ export class Dispatcher {
     return state !== undefined && !isPastAssigned(state);
   }
 
-  #pick({
-    executor_filter: filter = {},
-    long_running: longRunning = false,
-  }: DispatchPayload): ExecutorRegistration | DispatchAnswer {
+  #pick(payload: DispatchPayload): ExecutorRegistration | DispatchAnswer {
+    const { executor_filter: filter = {}, long_running: longRunning = false } = payload;
     const { directory } = this.#supervisor;
-    const a2aId = filter.a2a_instance_id ?? filter.instance_id ?? undefined;
+    const a2aId = wantedInstance(payload);
     let executorId = filter.executor_id ?? undefined;
     if (executorId === undefined && a2aId !== undefined) {
       const named = [...directory.executors.values()].filter(({ a2aInstanceId }) => a2aInstanceId === a2aId);
@@ -283,7 +281,7 @@ export class Dispatcher {
   async #forward(
     sessionId: string,
     payload: DispatchPayload,
-    { executorId, transportEndpoints, token }: ExecutorRegistration,
+    { executorId, a2aInstanceId, transportEndpoints, token }: ExecutorRegistration,
     again: boolean,
   ): Promise<DispatchAnswer> {
     const missionId = payload.mission_id;
@@ -319,10 +317,11 @@ export class Dispatcher {
       const state = this.#supervisor.directory.missions.get(missionId)?.state;
       if (state === undefined || state === 'aborted') this.#tellAborted(missionId, executorId);
       else if (!again || state === 'queued') this.#supervisor.missions.assign(missionId, executorId);
+      const named = payload.a2a_instance_id ?? (wantedInstance(payload) === undefined ? undefined : a2aInstanceId);
       const body: DispatchResponse = {
         mission_id: missionId,
         executor_id: executorId,
-        ...(payload.a2a_instance_id !== undefined && { a2a_instance_id: payload.a2a_instance_id }),
+        ...(named !== undefined && { a2a_instance_id: named }),
         status: 'assigned',
         ...(estimatedStart !== undefined && { estimated_start: estimatedStart }),
       };
@@ -345,6 +344,10 @@ export class Dispatcher {
       .catch(() => undefined);
   }
 }
+
+/** The A2A instance id that a dispatch filters by, under either of its names. */
+const wantedInstance = ({ executor_filter: filter = {} }: DispatchPayload): string | undefined =>
+  filter.a2a_instance_id ?? filter.instance_id ?? undefined;
 
 const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
 

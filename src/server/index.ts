@@ -6,6 +6,7 @@ import { getRequestListener } from '@hono/node-server';
 import { type Logger, pino } from 'pino';
 import { type AsyncExecutorRegistry, createRegistry } from '../registry/async-registry.js';
 import type { EndedMissionLimits } from '../registry/ended-missions.js';
+import { addressSet } from './addresses.js';
 import { createApp, errorResponse } from './app.js';
 import { Dispatcher } from './dispatch.js';
 import { logEvents, logNotice, logRecovery, logTrouble } from './notices.js';
@@ -32,6 +33,13 @@ export interface ServerOptions extends Partial<EndedMissionLimits> {
   readonly retain?: number;
   /** With `dataDir`: bytes that may be kept; beyond, missions that ended first go before their time. Default: 10 GiB. */
   readonly maxStoreBytes?: number;
+  /** Milliseconds without a connection after which an executor is deregistered (`timeout`). Default: it never is. */
+  readonly executorTimeout?: number | undefined;
+  /**
+   * Addresses and CIDR ranges of proxies whose `X-Forwarded-For` says where a registration comes from. Default: none, nobody
+   * is believed.
+   */
+  readonly trustProxy?: readonly string[];
   /** Default: none. */
   readonly log?: Logger;
 }
@@ -66,13 +74,21 @@ const CLOSE_TIMEOUT = 3_000;
 /**
  * Makes a server and starts its threads; with `dataDir`, the missions that were not over are back when it resolves.
  * @throws StorageError if the folder cannot be used
+ * @throws RangeError if what `trustProxy` has is no address
  * @example
  * await using server = await createServer({ port: 0 });
  * await server.listen();
  * console.log(server.url);
  */
 export async function createServer(options: ServerOptions = {}): Promise<CallboardServer> {
-  const { host = '127.0.0.1', port = 7337, log = pino({ level: 'silent' }), ...registryOptions } = options;
+  const {
+    host = '127.0.0.1',
+    port = 7337,
+    log = pino({ level: 'silent' }),
+    trustProxy = [],
+    ...registryOptions
+  } = options;
+  const trusted = addressSet(trustProxy);
   const registry = await createRegistry({
     ...registryOptions,
     onNotice: (notice) => logNotice(log, notice),
@@ -92,7 +108,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   registry.on('mission:forgotten', ({ missionId }) => dispatcher.forget(missionId));
   let ready = true;
   const isReady = (): boolean => ready;
-  const app = createApp({ supervisor, dispatcher, log, isReady });
+  const app = createApp({ supervisor, dispatcher, upgrades, trusted, log, isReady });
   const listener = getRequestListener(app.fetch, {
     // The globals of an embedder's process are not ours to replace.
     overrideGlobalObjects: false,

@@ -17,7 +17,7 @@ import { Feeds, socketActor } from './socket.js';
 
 const PATH = /^\/ws\/executors\/([^/]+)$/;
 /** The contract's close codes. */
-const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
+export const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
 const REPLACED = { type: 'close', code: 4002, reason: 'replaced by a newer connection' } as const;
 const GOING_AWAY = { type: 'close', code: 1001, reason: 'server is shutting down' } as const;
 /** The headers that the protocol reads. */

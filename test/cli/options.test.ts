@@ -85,6 +85,31 @@ const samples: readonly Samples[] = [
   },
   {
     ...serve,
+    key: 'executorTimeout',
+    good: fc.constantFrom({ text: '1h', value: 3_600_000 }, { text: '90s', value: 90_000 }),
+    bad: fc.constantFrom('90', 'h', '0s', '1.5h', '-1h', 'off', '40000d'),
+  },
+  {
+    ...serve,
+    key: 'trustProxy',
+    good: fc.constantFrom(
+      { text: '127.0.0.1', value: ['127.0.0.1'] },
+      { text: '10.0.0.0/8, fd00::/8,::1', value: ['10.0.0.0/8', 'fd00::/8', '::1'] },
+    ),
+    bad: fc.constantFrom(
+      'true',
+      'localhost',
+      '10.0.0.0/33',
+      '::/129',
+      '10.0.0',
+      '10.0.0.1,',
+      '10.0.0.0/',
+      'fe80::1%lo',
+      '/8',
+    ),
+  },
+  {
+    ...serve,
     key: 'logLevel',
     good: fc.constantFrom(...logLevels).map((text) => ({ text, value: text })),
     bad: fc.constantFrom('loud', 'INFO', 'info ', '30', 'constructor'),
@@ -212,7 +237,14 @@ test('the defaults are those of the documentation', () => {
   const { threads, ...fixed } = serveSettings(readOptions('serve', serveOptions, [], {}));
   const dataDir = `${homedir()}/.local/share/callboard`;
   const kept = { dataDir, flushInterval: 20, retain: 30 * 86_400_000, maxStoreBytes: 10 * 2 ** 30 };
-  assert.deepEqual(fixed, { port: 7337, host: '127.0.0.1', ...kept, logLevel: 'info' });
+  assert.deepEqual(fixed, {
+    port: 7337,
+    host: '127.0.0.1',
+    ...kept,
+    executorTimeout: undefined,
+    trustProxy: [],
+    logLevel: 'info',
+  });
   const ephemeral = serveSettings(readOptions('serve', serveOptions, ['--ephemeral'], {}));
   assert.equal(ephemeral.dataDir, undefined);
   assert.ok(threads >= 1 && threads <= 64);

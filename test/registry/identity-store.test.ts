@@ -167,6 +167,43 @@ test('a token is 32 random bytes, stays the same until it is rotated, and is wor
   assert.equal(store.ownerOf(token), undefined);
 });
 
+test('the first registration from another machine makes a new token, once and for all', async (t) => {
+  const { store, path } = newStore(t);
+  const old = store.issue('known');
+  const first = store.issueRemotely('known');
+  assert.notEqual(first.token, old);
+  assert.equal(first.rotated, true);
+  assert.equal(store.matches('known', old), false);
+  assert.equal(store.ownerOf(old), undefined);
+  assert.deepEqual(store.issueRemotely('known'), { token: first.token, rotated: false });
+  assert.equal(store.issue('known'), first.token);
+  const { token, rotated } = store.issueRemotely('new');
+  assert.equal(rotated, false, 'there was none to rotate');
+  assert.deepEqual(store.issueRemotely('new'), { token, rotated: false });
+  await store.kept('new');
+  assert.deepEqual(tokensIn(path), { known: first.token, new: token });
+
+  // Another store on the file knows, and keeps it known, also where it had the executor in memory before.
+  const other = newStore(t, { path }).store;
+  assert.deepEqual(other.issueRemotely('new'), { token, rotated: false });
+  const local = other.issue('third');
+  await other.flush();
+  assert.equal(store.issue('third'), local);
+  const rotatedThere = other.issueRemotely('third');
+  await other.kept('third');
+  assert.deepEqual(store.issueRemotely('third'), { token: rotatedThere.token, rotated: false });
+  const rotated2 = store.rotate('known');
+  await store.flush();
+  assert.deepEqual(newStore(t, { path }).store.issueRemotely('known'), { token: rotated2, rotated: false });
+});
+
+test('a token that is restored is the one that is known, if one is', (t) => {
+  const { store } = newStore(t);
+  const token = store.issue('a');
+  assert.equal(store.restore('a', 'other'), token);
+  assert.equal(store.restore('b', 'other'), 'other');
+});
+
 test('the time an executor was last seen is kept', async (t) => {
   let now = Date.UTC(2026, 0, 1);
   const { store, path } = newStore(t, { now: () => now });

@@ -311,10 +311,19 @@ for (const field of ['a2a_instance_id', 'instance_id'])
     const a2aId = `by ${field}`;
     const { peer: other } = await worker(t, accept);
     const { peer } = await worker(t, accept, { a2a_instance_id: a2aId });
-    const picked = async (executor_filter: Record<string, unknown>) =>
-      v.parse(dispatchResponseSchema, (await dispatch(payloadFor('', { executor_filter }))).body).executor_id;
-    assert.equal(await picked({ [field]: a2aId }), peer.executorId);
-    assert.equal(await picked({ [field]: a2aId, executor_id: other.executorId }), other.executorId);
+    const picked = async (payload: Record<string, unknown>) => {
+      const answered = v.parse(dispatchResponseSchema, (await dispatch(payloadFor('', payload))).body);
+      return [answered.executor_id, answered.a2a_instance_id];
+    };
+    // What the answer names is what the dispatch named; of the filter, where that is the executor's.
+    assert.deepEqual(await picked({ executor_filter: { [field]: a2aId } }), [peer.executorId, a2aId]);
+    assert.deepEqual(await picked({ executor_filter: { [field]: a2aId }, a2a_instance_id: 'x' }), [
+      peer.executorId,
+      'x',
+    ]);
+    assert.deepEqual(await picked({ executor_filter: { executor_id: peer.executorId } }), [peer.executorId, undefined]);
+    const both = { [field]: a2aId, executor_id: other.executorId };
+    assert.deepEqual(await picked({ executor_filter: both }), [other.executorId, undefined]);
     const unfit = payloadFor('', { executor_filter: { [field]: a2aId, capabilities: ['x-none'] } });
     assertError(await dispatch(unfit), 'no_executor_available');
     const unknown = assertError(

@@ -79,7 +79,10 @@ async function taker(t: TestContext, server: CallboardServer): Promise<{ executo
   assert.ok(typeof address === 'object' && address !== null);
   const rest = `http://127.0.0.1:${address.port}`;
   return {
-    executor: await executor(t, server, { transport_endpoints: { rest, ws: 'ws://127.0.0.1:9' } }),
+    executor: await executor(t, server, {
+      a2a_instance_id: 'a2a-1',
+      transport_endpoints: { rest, ws: 'ws://127.0.0.1:9' },
+    }),
     taken,
   };
 }
@@ -98,8 +101,9 @@ test('a restart forgets nothing: executors, missions in every state, questions, 
   const identities = process.env.AIWG_EXECUTOR_IDENTITY_STORE;
   const { executor: worker, taken } = await taker(t, first);
   const answers = new Map<string, unknown>();
+  const named = { a2a_instance_id: 'a2a-1', executor_filter: { a2a_instance_id: 'a2a-1' } };
   for (const id of ['running', 'asks', 'suspended', 'done', 'failed', 'assigned']) {
-    const answer = await dispatch(first, id);
+    const answer = await dispatch(first, id, id === 'done' ? named : {});
     assert.equal(answer.status, 202);
     answers.set(id, answer.body);
   }
@@ -144,12 +148,15 @@ test('a restart forgets nothing: executors, missions in every state, questions, 
     v.record(v.string(), v.unknown()),
     (await send(`${second.url}/api/v1/executors/${worker.executorId}`)).body,
   );
+  assert.equal(again.a2a_instance_id, 'a2a-1');
   assert.deepEqual(again, { ...v.parse(v.record(v.string(), v.unknown()), summary), connected: false });
   assert.equal(await register(second, '99999999-9999-4999-8999-999999999999'), leftAlone);
 
   // The same dispatch is answered as it was, without a second one to the executor; another is refused.
   const dispatched = taken.length;
-  assert.deepEqual((await dispatch(second, 'done')).body, answers.get('done'));
+  const done = (await dispatch(second, 'done', named)).body;
+  assert.deepEqual(done, answers.get('done'));
+  assert.equal(v.parse(v.object({ a2a_instance_id: v.string() }), done).a2a_instance_id, 'a2a-1');
   assert.deepEqual((await dispatch(second, 'running')).body, answers.get('running'));
   assertError(await dispatch(second, 'running', { objective: 'another' }), 'mission_exists');
   assert.equal(taken.length, dispatched);
@@ -166,6 +173,7 @@ test('a restart forgets nothing: executors, missions in every state, questions, 
   const answered = await post(`${second.url}/api/v1/missions/asks/hitl_response`, { hitl_id: 'h1', response: 'yes' });
   assert.equal(answered.status, 202);
   await until(() => back.received.some(({ event }) => event === 'mission.hitl_responded'));
+  assert.equal((await dispatch(second, 'by its instance', named)).status, 202);
   back.event('mission.progress', 'running', { iteration: 131 });
   back.event('mission.reconnected', 'suspended', { checkpoint_id: 'cp' });
   back.event('mission.completed', 'assigned', { state: 'done' });
@@ -275,4 +283,23 @@ test('a hundred thousand missions are back before the server answers, and say ho
     assert.deepEqual([state, iterations(events ?? [])], ['running', [0]]);
   }
   assert.match(lines.join(''), /"done":100000,"of":100000,"msg":"missions are back"/);
+});
+
+test('an executor that is away for too long is deregistered, after a restart too', async (t) => {
+  const dataDir = folder(t);
+  const first = await serve(t, { dataDir });
+  const [away, back] = [await executor(t, first), await executor(t, first)];
+  await first.close();
+
+  const second = await serve(t, { dataDir, executorTimeout: 1_000 });
+  const told: unknown[] = [];
+  second.registry.on('executor:deregistered', (payload) => told.push(payload));
+  const { ws } = await dial(t, second, back.executorId, back.token);
+  await until(() => told.length > 0);
+  assert.deepEqual(told, [{ executorId: away.executorId, reason: 'timeout' }]);
+  assertError(await send(`${second.url}/api/v1/executors/${away.executorId}`), 'executor_not_found');
+  assert.equal((await send(`${second.url}/api/v1/executors/${back.executorId}`)).status, 200);
+  ws.close();
+  await until(() => told.length > 1);
+  assert.deepEqual(told[1], { executorId: back.executorId, reason: 'timeout' });
 });

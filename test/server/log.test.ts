@@ -35,6 +35,11 @@ test('what happens to executors and missions is a line each, floods are sampled,
   }
   await send(`${server.url}/api/v1/executors`, { headers: { authorization: `Bearer ${token}x` } });
   await post(`${server.url}/api/v1/executors/register`, registration(executorId));
+  const spec_version = '1.1.0';
+  const again = () => post(`${server.url}/api/v1/executors/register`, registration(executorId, { spec_version }));
+  const began = performance.now();
+  await Promise.all(Array.from({ length: 200 }, again));
+  const took = performance.now() - began;
   for (let n = 0; n < 5; n++) peer.ws.send('noise');
   await until(() => said('dropped what an executor sent').length === 3);
   peer.ws.close();
@@ -43,7 +48,12 @@ test('what happens to executors and missions is a line each, floods are sampled,
   assert.equal((await send(`${server.url}/api/v1/executors/${executorId}`, { method: 'DELETE', headers })).status, 204);
 
   const at = { executorId };
-  assert.deepEqual(said('an executor registered'), Array(2).fill({ level: 'info', ...at, name: 'test' }));
+  const warned = said('an executor registered with a warning');
+  const warning = 'spec_version 1.1.0 is newer than 1.0.0: fields unknown to 1.0.0 are ignored';
+  assert.deepEqual(warned[0], { level: 'warn', ...at, warning });
+  // However long that took: of two hundred in a second, 52 are written, and they may have fallen into two.
+  assert.ok(warned.length <= 52 * (Math.ceil(took / 1_000) + 1), `${warned.length} lines in ${took} ms`);
+  assert.deepEqual(said('an executor registered').slice(0, 2), Array(2).fill({ level: 'info', ...at, name: 'test' }));
   assert.deepEqual(said('an executor connected'), [{ level: 'info', ...at, replaces: false, dialled: false }]);
   assert.deepEqual(said('an executor disconnected'), [{ level: 'info', ...at }]);
   assert.deepEqual(said('an executor was deregistered'), [{ level: 'info', ...at, reason: 'graceful_shutdown' }]);

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer as createHttpServer, Server } from 'node:http';
+import { BlockList } from 'node:net';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
@@ -68,6 +69,8 @@ test('what nobody thought of: internal_error, and nothing of it is told', async 
   const app = createApp({
     ...parts,
     dispatcher: new Dispatcher(parts.supervisor, parts.log),
+    upgrades: { close: () => undefined },
+    trusted: new BlockList(),
     isReady() {
       throw new Error('a secret');
     },
@@ -88,8 +91,15 @@ test('a request whose headers do not come: request_timeout, within about ten sec
 });
 
 test('another major version: unsupported_spec_version', async () => {
-  const answer = await post(`${api}/executors/register`, registration(randomUUID(), { spec_version: '2.0.0' }));
-  assert.equal(assertError(answer, 'unsupported_spec_version').issues?.[0]?.path, 'spec_version');
+  for (const spec_version of ['0.9.0', '2.0.0']) {
+    const answer = await post(`${api}/executors/register`, registration(randomUUID(), { spec_version }));
+    assert.equal(assertError(answer, 'unsupported_spec_version').issues?.[0]?.path, 'spec_version');
+  }
+});
+
+test('at version 1.0.0 an unknown field is invalid_payload', async () => {
+  const answer = await post(`${api}/executors/register`, registration(randomUUID(), { mood: 'good' }));
+  assert.deepEqual(assertError(answer, 'invalid_payload').issues, [{ path: 'mood', message: 'is not a known field' }]);
 });
 
 test('a bad registration: invalid_payload, with each issue listed', async () => {
