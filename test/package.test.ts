@@ -51,7 +51,8 @@ test('importing the package starts no thread, keeps nothing alive and touches no
   const program = `
     process.on('worker', () => console.log('a thread was started'));
     await import('callboard');
-    await import('callboard/actor');`;
+    await import('callboard/actor');
+    await import('callboard/client');`;
   assert.equal(await evaluate(program), '');
   assert.deepEqual(
     files(installation.home).filter((path) => !path.startsWith('.npm/')),
@@ -100,6 +101,18 @@ test('a strict program type-checks against the declarations, and those check by 
     import { createRegistry, createServer, ExecutorRegistry, executorRegistry, type EventEnvelope } from 'callboard';
     import type { AsyncExecutorRegistry, CallboardServer, MissionRecord, RegistryOptions, ServerOptions } from 'callboard';
     import { type Behaviour, type Context, createSystem, type Ref, type System } from 'callboard/actor';
+    import { type AssignedMission, createExecutor, type Executor, MissionStateError, type RunningMission } from 'callboard/client';
+
+    export const executor: Promise<Executor> = createExecutor({
+      url: 'http://127.0.0.1:7337',
+      executorId: '7c9e6679-7425-40de-944b-e07fc1f90ae7',
+      name: 'consumer',
+      async onDispatch(mission: AssignedMission) {
+        const running: RunningMission = mission.started();
+        running.complete({ summary: await running.askHuman('Well?') });
+      },
+    });
+    export const isMisuse = (error: unknown): boolean => error instanceof MissionStateError;
 
     const known: MissionRecord | undefined = executorRegistry.getMission('m-1');
     export const states: Set<string> = new Set(known?.recentEvents.map((event: EventEnvelope) => event.event));

@@ -1,5 +1,5 @@
 /** What Callboard may say, and the checks that it has said it: by hand, so that the SDK needs nothing but ws. */
-import type { DispatchPayload, MissionState } from '../contract/index.js';
+import type { DispatchPayload, MissionEventName, MissionState } from '../contract/index.js';
 
 /** Largest body and frame that are read, in bytes. */
 export const MAX_SIZE = 1024 * 1024;
@@ -97,4 +97,70 @@ export function standingOf(value: unknown): Standing | undefined {
   return isObject(newest) && isText(newest.ts) ? { state, newest: newest.ts } : undefined;
 }
 
+/** A page of the open questions, from the answer to `GET /api/v1/hitl`. */
+export function questionsOf(value: unknown): { ids: readonly string[]; next: string | undefined } | undefined {
+  if (!isObject(value) || !Array.isArray(value.questions)) return undefined;
+  const ids = value.questions.flatMap((question: unknown) =>
+    isObject(question) && isText(question.hitl_id) ? question.hitl_id : [],
+  );
+  return { ids, next: isText(value.next_cursor) ? value.next_cursor : undefined };
+}
+
 export const isOver = (state: MissionState): boolean => state === 'done' || state === 'failed' || state === 'aborted';
+
+// What the program says: an event that Callboard would drop is refused, for a mission that never ends is worse.
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+const isString = (value: unknown): boolean => typeof value === 'string';
+const isArtifact = (value: unknown): boolean =>
+  isObject(value) &&
+  isString(value.path) &&
+  (value.description === undefined || isString(value.description)) &&
+  Object.keys(value).every((key) => key === 'path' || key === 'description');
+
+const text = { fits: isString, needs: 'a string' };
+const nonEmpty = { fits: isText, needs: 'a string that is not empty' };
+const count = { fits: isCount, needs: 'a whole number from 0' };
+const exit_code = { fits: Number.isSafeInteger, needs: 'a whole number' };
+const state = text;
+
+/** The fields of the data that a program may give. */
+const dataFields: Partial<
+  Record<MissionEventName, Record<string, { fits: (value: unknown) => boolean; needs: string }>>
+> = {
+  'mission.started': { state, agent_runtime: text, pty_session_id: text },
+  'mission.progress': {
+    phase: text,
+    iteration: count,
+    tokens_used: count,
+    summary: text,
+    pct_complete: {
+      fits: (value) => typeof value === 'number' && value >= 0 && value <= 100,
+      needs: 'a number from 0 to 100',
+    },
+  },
+  'mission.hitl_required': { hitl_id: text, prompt: nonEmpty, context: text, expires_at: text },
+  'mission.suspended': { state, checkpoint_id: nonEmpty, reason: text },
+  'mission.completed': {
+    state,
+    exit_code,
+    tokens_total: count,
+    summary: text,
+    artifacts: {
+      fits: (value) => Array.isArray(value) && value.every(isArtifact),
+      needs: 'a list of { path, description? }',
+    },
+  },
+  'mission.failed': { state, reason: nonEmpty, error: text, exit_code, tokens_total: count },
+};
+
+/** @throws TypeError if Callboard would not take this as the data of the event */
+export function checkData(event: MissionEventName, data: object): void {
+  const fields = dataFields[event];
+  if (fields === undefined) return;
+  for (const [name, value] of Object.entries(data)) {
+    const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (field === undefined) throw new TypeError(`${event} has no ${name}`);
+    if (value !== undefined && !field.fits(value)) throw new TypeError(`${name} of ${event} must be ${field.needs}`);
+  }
+}

@@ -7,7 +7,7 @@ import type { DispatchPayload } from '../contract/index.js';
 import { isDispatch, MAX_SIZE, parseJson } from './checks.js';
 
 const ROUTE = /^\/(?:api\/v1\/sessions\/[^/?]+\/)?dispatch(?:\?|$)/;
-const SOCKET = /^\/ws\/executors\/([^/?]+)\?/;
+const SOCKET = /^\/ws\/executors\/([^/?]+)\?(.*)$/;
 
 export interface DispatchOptions {
   readonly executorId: string;
@@ -53,8 +53,8 @@ export class Dispatches {
 
   #connect({ url = '' }: IncomingMessage, ws: WebSocket): void {
     ws.on('error', () => undefined);
-    const id = SOCKET.exec(url)?.[1];
-    const token = new URL(url, 'http://executor').searchParams.get('token') ?? '';
+    const [, id, query] = SOCKET.exec(url) ?? [];
+    const token = new URLSearchParams(query).get('token') ?? '';
     if (id !== this.#options.executorId || !this.#isToken(token)) ws.close(4001, 'token_invalid');
     else this.#options.onSocket?.(ws);
   }

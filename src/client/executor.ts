@@ -2,10 +2,10 @@
  * An executor: registers, keeps one connection to Callboard, takes missions, and sees to it that what they say arrives,
  * in order and once, whatever becomes of the connection.
  */
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { DispatchPayload, MissionEventName } from '../contract/index.js';
-import { isOver, MAX_SIZE, parseJson, pushedOf } from './checks.js';
+import { checkData, isOver, MAX_SIZE, parseJson, pushedOf } from './checks.js';
 import { backoff, type Clock, pause, realClock } from './clock.js';
 import { Dispatches } from './dispatches.js';
 import { messageOf, RegistrationError } from './errors.js';
@@ -27,12 +27,16 @@ const CLOSE_LIMIT = 5_000;
 const MAX_ENDED = 10_000;
 /** The payload of a ping that only asks whether Callboard is there. */
 const ALIVE = 'alive';
+/** That of one whose answer says that all before it was received. */
+const RECEIVED = 'received';
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
 const EXPIRY_GRACE = 1_000;
 /** The contract's close codes. */
 const DEREGISTERED = 1000;
 const BAD_TOKEN = 4001;
 const REPLACED = 4002;
+/** As long as after so many failures an executor waits that was replaced. */
+const REPLACED_FAILURES = 6;
 
 /**
  * Registers an executor and has it at work until it is closed.
@@ -74,6 +78,8 @@ class Client implements Executor, MissionHost {
   /** One that Callboard has dialled and that is not attended to yet, and who waits for it. */
   #dialled: WebSocket | undefined;
   #onDialled = (): void => undefined;
+  /** Callboard knows again which missions are paused or suspended: until then it takes them to run. */
+  #settled = false;
   /** Attempts to connect that have failed in a row. */
   #failures = 0;
   /** The time of the latest event: no two have the same, so that each can be found again. */
@@ -130,10 +136,15 @@ class Client implements Executor, MissionHost {
   // What missions need.
 
   say(missionId: string, event: MissionEventName, data: object): void {
+    checkData(event, data);
     const ts = this.#timestamp();
     const text = JSON.stringify({ event, executor_id: this.id, mission_id: missionId, ts, data });
     if (Buffer.byteLength(text) > MAX_SIZE) throw new RangeError(`an event may have ${MAX_SIZE} bytes`);
-    this.#outgoing.add(missionId, ts, text);
+    this.#outgoing.add(missionId, event, ts, text);
+  }
+
+  isWaiting(missionId: string, event: MissionEventName): boolean {
+    return this.#outgoing.isWaiting(missionId, event);
   }
 
   isFull(): boolean {
@@ -176,15 +187,17 @@ class Client implements Executor, MissionHost {
   /** Registers and connects, again and again. @param ready called once that has been done */
   async #run(ready: () => void): Promise<void> {
     const { signal } = this.#stop;
-    for (let isFirst = true; !signal.aborted; ) {
+    let isFirst = true;
+    const begun = (): void => {
+      isFirst = false;
+      ready();
+    };
+    while (!signal.aborted) {
       try {
         this.#token ??= await this.#rest.register(this.#registration(), signal);
-        if (this.options.connect === 'listen') ready();
+        if (this.options.connect === 'listen') begun();
         const socket = await this.#open(this.#token);
-        await this.#attend(socket, () => {
-          isFirst = false;
-          ready();
-        });
+        await this.#attend(socket, begun);
       } catch (error) {
         if (signal.aborted) break;
         if (error instanceof RegistrationError && isFirst) throw error;
@@ -281,6 +294,7 @@ class Client implements Executor, MissionHost {
     cancelPing = this.#clock.after(PING_EVERY, watch);
     if (socket.readyState !== WebSocket.OPEN) socket.terminate();
     this.#socket = socket;
+    this.#settled = false;
     this.#resync(socket);
     const catchingUp = this.#catchUp(socket, gone.signal, onReady).catch((error: unknown) => {
       if (gone.signal.aborted) return;
@@ -295,6 +309,8 @@ class Client implements Executor, MissionHost {
     await catchingUp;
     // An operator deregistered it, or it is unknown.
     if (code === DEREGISTERED || code === BAD_TOKEN) this.#token = undefined;
+    // Two processes with one identity are not to take the place of each other as fast as they can.
+    if (code === REPLACED) this.#failures = REPLACED_FAILURES;
     if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})`);
   }
 
@@ -308,8 +324,14 @@ class Client implements Executor, MissionHost {
   /** Finds out what Callboard has of each mission, then sends the rest. */
   async #catchUp(socket: WebSocket, signal: AbortSignal, onReady: () => void): Promise<void> {
     const missions = new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
+    // What is read is to be as it is after the resync.
+    if (missions.size > 0) await received(socket, signal);
     for (const missionId of missions) await this.#compare(missionId, signal, true);
     signal.throwIfAborted();
+    const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
+    const open = await this.#rest.openQuestions(asked, signal);
+    signal.throwIfAborted();
+    for (const mission of this.#missions.values()) mission.restate(open);
     this.#failures = 0;
     this.#outgoing.open({
       get bufferedAmount() {
@@ -323,6 +345,8 @@ class Client implements Executor, MissionHost {
       },
     });
     onReady();
+    await received(socket, signal);
+    this.#settled = true;
   }
 
   /**
@@ -339,17 +363,22 @@ class Client implements Executor, MissionHost {
     }
     this.#outgoing.drop(missionId);
     const why = standing === undefined ? 'Callboard does not know it any more' : `it is ${standing.state}`;
-    void this.#missions.get(missionId)?.abort(why, false);
+    const mission = this.#missions.get(missionId);
+    const over = mission?.abort(why, false) ?? Promise.resolve();
+    // Whoever dispatches it to a Callboard that has forgotten it means a new one.
+    if (standing === undefined) void over.then(() => this.#ended.delete(missionId));
   }
 
   #receive(text: string): void {
     const pushed = pushedOf(parseJson(text));
-    if (pushed !== undefined) this.#missions.get(pushed.missionId)?.receive(pushed);
+    // A resync has suspended missions resumed, though nobody asked for it: they stay suspended, and say so again.
+    if (pushed === undefined || (pushed.event === 'mission.resumed' && !this.#settled)) return;
+    this.#missions.get(pushed.missionId)?.receive(pushed);
   }
 
   /** RFC 3339; within a millisecond, further digits tell events apart. */
   #timestamp(): string {
-    const ms = this.#clock.now();
+    const ms = Math.floor(this.#clock.now());
     const { ms: before, count } = this.#latest;
     this.#latest = ms > before ? { ms, count: 0 } : { ms: before, count: count + 1 };
     const text = new Date(this.#latest.ms).toISOString();
@@ -365,13 +394,14 @@ class Client implements Executor, MissionHost {
     const last = Promise.all([...this.#missions.values()].map((mission) => mission.leave(resumable)));
     await Promise.race([last.then(() => this.#outgoing.confirmed()), late]);
     if (patience.signal.aborted) this.warn('Callboard may not have got the last events');
+    cancel();
+    // Before Callboard closes the connection, so that nobody registers again.
+    this.#stop.abort();
     const token = this.#token;
     if (token !== undefined)
       await this.#rest
-        .deregister(this.id, token, patience.signal)
+        .deregister(this.id, token, AbortSignal.timeout(CLOSE_LIMIT))
         .catch((error: unknown) => this.warn(`not deregistered: ${reasonOf(error)}`));
-    this.#stop.abort();
-    cancel();
     this.#dialled?.terminate();
     const socket = this.#socket;
     if (socket !== undefined) {
@@ -391,6 +421,12 @@ function closeOf(socket: WebSocket): Promise<{ code: number; reason: string }> {
     if (socket.readyState === WebSocket.CLOSED) resolve({ code: 1006, reason: '' });
     socket.once('close', (code, reason) => resolve({ code, reason: String(reason) }));
   });
+}
+
+/** Resolves once all that was sent so far has been received. @throws AbortError */
+async function received(socket: WebSocket, signal: AbortSignal): Promise<void> {
+  socket.ping(RECEIVED);
+  for await (const [payload] of on(socket, 'pong', { signal })) if (String(payload) === RECEIVED) return;
 }
 
 /** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */

@@ -10,6 +10,8 @@ export interface MissionHost {
   readonly options: ExecutorOptions;
   /** Sends an event. */
   say(missionId: string, event: MissionEventName, data: object): void;
+  /** Whether such an event is still to be sent. */
+  isWaiting(missionId: string, event: MissionEventName): boolean;
   /** Whether progress has to be refused. */
   isFull(): boolean;
   warn(message: string): void;
@@ -19,7 +21,11 @@ export interface MissionHost {
   ended(mission: Mission): void;
 }
 
+/** Characters of an error's message that are told. */
+const MAX_REASON = 10_000;
+
 interface Question {
+  readonly data: { readonly hitl_id: string };
   readonly answer: (response: string) => void;
   readonly reject: (error: Error) => void;
   readonly cancelLook: () => void;
@@ -30,11 +36,14 @@ export class Mission {
   readonly dispatch: DispatchPayload;
   readonly #host: MissionHost;
   readonly #abort = new AbortController();
-  readonly #questions = new Map<string, Question>();
+  /** The one that waits for an answer: Callboard knows one of each mission. */
+  #question: Question | undefined;
   /** The one handle that is not an old one. */
   #handle: AssignedMission | RunningMission | SuspendedMission;
   #running: RunningMission | undefined;
   #paused = false;
+  /** What it said last that has it wait for an operator, or for `resumed()`. */
+  #hold: { readonly event: 'mission.paused' | 'mission.suspended'; readonly data: object } | undefined;
   /** Why nothing may be said any more. */
   #over: string | undefined;
   /** What operators want is done one after the other. */
@@ -54,7 +63,7 @@ export class Mission {
       await this.#host.options.onDispatch(this.#handle);
     } catch (error) {
       if (this.#over === undefined)
-        this.#end('mission.failed', { state: 'failed', reason: messageOf(error) || 'error' });
+        this.#end('mission.failed', { state: 'failed', reason: messageOf(error).slice(0, MAX_REASON) || 'error' });
       else if (!(error instanceof MissionStateError) && !this.#abort.signal.aborted)
         this.#host.warn(`onDispatch of mission ${this.id}, which is over: ${messageOf(error)}`);
     }
@@ -66,6 +75,25 @@ export class Mission {
     else if (pushed.event === 'mission.aborted') void this.abort('an operator aborted it', true);
     else if (pushed.event === 'mission.paused') this.#queue(() => this.#pause());
     else this.#queue(() => this.#resume());
+  }
+
+  /** The id of the question that it waits for an answer to; undefined: none, or one that is still to be sent. */
+  get asked(): string | undefined {
+    return this.#host.isWaiting(this.id, 'mission.hitl_required') ? undefined : this.#question?.data.hitl_id;
+  }
+
+  /**
+   * After a resync, by which Callboard takes it to run: says again that it does not, unless that is still to come. A
+   * question that is not open any more was answered, and the answer was lost: it is asked again.
+   * @param open the ids of the questions that are open
+   */
+  restate(open: ReadonlySet<string>): void {
+    if (this.#over !== undefined) return;
+    const { asked } = this;
+    const isLost = asked !== undefined && !open.has(asked);
+    if (isLost && this.#question !== undefined) this.#host.say(this.id, 'mission.hitl_required', this.#question.data);
+    if (this.#hold !== undefined && (isLost || !this.#host.isWaiting(this.id, this.#hold.event)))
+      this.#host.say(this.id, this.#hold.event, this.#hold.data);
   }
 
   /** Ends it from outside. @param tell whether Callboard waits for `mission.aborted` */
@@ -126,14 +154,16 @@ export class Mission {
       },
       askHuman: (prompt, { context, expiresAt } = {}) => {
         this.#check(handle, old);
-        if (prompt === '') throw new TypeError('a question needs a prompt');
+        if (this.#question !== undefined)
+          throw new MissionStateError(
+            `mission ${this.id} waits for an answer already: ask one question after the other`,
+          );
         return this.#ask(prompt, context, expiresAt);
       },
       suspend: (checkpointId, reason) => {
         this.#check(handle, old);
-        if (checkpointId === '') throw new TypeError('a checkpoint needs an id');
         const data = { state: 'suspended', checkpoint_id: checkpointId, ...(reason !== undefined && { reason }) };
-        this.#host.say(this.id, 'mission.suspended', data);
+        this.#sayHold('mission.suspended', data);
         return this.#suspended(checkpointId);
       },
       complete: (data = {}) => {
@@ -162,6 +192,7 @@ export class Mission {
         const data = { state: 'running', resumed_from: 'suspended' };
         this.#host.say(this.id, 'mission.resumed', data);
         this.#paused = false;
+        this.#hold = undefined;
         resumed = this.#run();
         return resumed;
       },
@@ -178,15 +209,18 @@ export class Mission {
 
   #ask(prompt: string, context: string | undefined, expiresAt: Date | undefined): Promise<string> {
     const hitl_id = randomUUID();
-    const { promise, resolve, reject } = withResolvers();
-    const cancelLook = expiresAt === undefined ? () => undefined : this.#host.lookAt(this.id, expiresAt.getTime());
-    this.#questions.set(hitl_id, { answer: resolve, reject, cancelLook });
-    this.#host.say(this.id, 'mission.hitl_required', {
+    const expires_at = expiresAt?.toISOString();
+    const data = {
       hitl_id,
       prompt,
       ...(context !== undefined && { context }),
-      ...(expiresAt !== undefined && { expires_at: expiresAt.toISOString() }),
-    });
+      ...(expires_at !== undefined && { expires_at }),
+    };
+    this.#host.say(this.id, 'mission.hitl_required', data);
+    this.#hold = undefined;
+    const { promise, resolve, reject } = withResolvers();
+    const cancelLook = expiresAt === undefined ? () => undefined : this.#host.lookAt(this.id, expiresAt.getTime());
+    this.#question = { data, answer: resolve, reject, cancelLook };
     return promise;
   }
 
@@ -199,19 +233,17 @@ export class Mission {
   /** Nothing can be said from here on, and no answer comes. */
   #stop(why: string): void {
     this.#over = why;
-    for (const { reject, cancelLook } of this.#questions.values()) {
-      cancelLook();
-      reject(new MissionStateError(why));
-    }
-    this.#questions.clear();
+    this.#question?.cancelLook();
+    this.#question?.reject(new MissionStateError(why));
+    this.#question = undefined;
   }
 
   // What operators want.
 
   #answer(hitlId: string, response: string): void {
-    const question = this.#questions.get(hitlId);
-    if (question === undefined) return; // Answered before, or of an earlier run.
-    this.#questions.delete(hitlId);
+    const question = this.#question;
+    if (question?.data.hitl_id !== hitlId) return; // Answered before, or of an earlier run.
+    this.#question = undefined;
     question.cancelLook();
     this.#host.say(this.id, 'mission.hitl_responded', { hitl_id: hitlId, response });
     const running = this.#running;
@@ -225,7 +257,12 @@ export class Mission {
     if (running === undefined || this.#paused || this.#over !== undefined) return;
     this.#paused = true;
     await this.#call('onPause', () => this.#host.options.onPause?.(running));
-    if (this.#over === undefined) this.#host.say(this.id, 'mission.paused', { state: 'paused' });
+    if (this.#over === undefined && this.#running === running) this.#sayHold('mission.paused', { state: 'paused' });
+  }
+
+  #sayHold(event: 'mission.paused' | 'mission.suspended', data: object): void {
+    this.#host.say(this.id, event, data);
+    this.#hold = { event, data };
   }
 
   async #resume(): Promise<void> {
@@ -240,9 +277,10 @@ export class Mission {
     const running = this.#running;
     if (running === undefined || !this.#paused) return;
     await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));
+    if (this.#over !== undefined || this.#running !== running) return;
     this.#paused = false;
-    if (this.#over === undefined)
-      this.#host.say(this.id, 'mission.resumed', { state: 'running', resumed_from: 'paused' });
+    this.#hold = undefined;
+    this.#host.say(this.id, 'mission.resumed', { state: 'running', resumed_from: 'paused' });
   }
 
   #queue(act: () => Promise<void>): void {

@@ -32,9 +32,9 @@ export interface RunningMission extends Mission {
   /** Says how far it is. @returns false where the queue is full: this event is not sent, the next may be */
   progress(data?: EventData<'mission.progress'>): boolean;
   /**
-   * Asks a human and waits for the answer, across cuts of the connection.
+   * Asks a human and waits for the answer, across cuts of the connection; one question at a time.
    * @param options.expiresAt when Callboard fails the mission if there is no answer
-   * @throws MissionStateError if the mission ends before
+   * @throws MissionStateError if the mission ends before, or another question waits
    */
   askHuman(prompt: string, options?: { readonly context?: string; readonly expiresAt?: Date }): Promise<string>;
   /** Says that the work can be taken up again at this checkpoint. */

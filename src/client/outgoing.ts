@@ -3,6 +3,7 @@
  * is kept until a ping sent after it is answered, and a moment longer, for Callboard has it on disk a little later. After a
  * cut, what Callboard has of a mission is a prefix of what was made; what lies beyond is sent again.
  */
+import type { MissionEventName } from '../contract/index.js';
 import type { Clock } from './clock.js';
 
 /** Milliseconds from an event to the ping that asks for its confirmation: one for all events meanwhile. */
@@ -17,6 +18,7 @@ const MAX_UNSENT = 1024 * 1024;
 interface Entry {
   readonly sequence: number;
   readonly missionId: string;
+  readonly event: MissionEventName;
   readonly ts: string;
   readonly text: string;
   sent: boolean;
@@ -62,8 +64,9 @@ export class Outgoing {
     return new Set(this.#entries.map(({ missionId }) => missionId));
   }
 
-  add(missionId: string, ts: string, text: string): void {
-    this.#entries.push({ sequence: ++this.#sequence, missionId, ts, text, sent: false });
+  /** @param ts no two events have the same */
+  add(missionId: string, event: MissionEventName, ts: string, text: string): void {
+    this.#entries.push({ sequence: ++this.#sequence, missionId, event, ts, text, sent: false });
     this.#bytes += text.length;
     this.#flush();
   }
@@ -73,6 +76,11 @@ export class Outgoing {
     const mine = this.#entries.filter((entry) => entry.missionId === missionId);
     const last = mine.findLast(({ ts }) => ts === newest)?.sequence ?? 0;
     for (const entry of mine) entry.sent = entry.sequence <= last;
+  }
+
+  /** Whether such an event of a mission is still to be sent. */
+  isWaiting(missionId: string, event: MissionEventName): boolean {
+    return this.#entries.some((entry) => !entry.sent && entry.event === event && entry.missionId === missionId);
   }
 
   /** Nobody wants a mission's events any more. */

@@ -1,11 +1,13 @@
 /** What an executor asks Callboard over REST. */
-import { MAX_SIZE, parseJson, refusalOf, type Standing, standingOf, tokenOf } from './checks.js';
+import { MAX_SIZE, parseJson, questionsOf, refusalOf, type Standing, standingOf, tokenOf } from './checks.js';
 import { RegistrationError } from './errors.js';
 
 /** Milliseconds for an answer. */
 const TIME_LIMIT = 10_000;
 /** Bytes of a mission with its 50 newest events, each of which may fill a frame. */
 const MAX_MISSION = 52 * MAX_SIZE;
+/** Questions of a page: as many as fit into the same, however long they are. */
+const PAGE = 50;
 /** Statuses below 500 that do not say that asking was wrong. */
 const TEMPORARY = [408, 429];
 
@@ -50,6 +52,21 @@ export class Rest {
     const standing = standingOf(content);
     if (status !== 200 || standing === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
     return standing;
+  }
+
+  /** Which of these questions are open; none, with a Callboard that does not list them. */
+  async openQuestions(ids: ReadonlySet<string>, signal: AbortSignal): Promise<Set<string>> {
+    const open = new Set<string>();
+    for (let next: string | undefined = ''; next !== undefined && open.size < ids.size; ) {
+      const path = `api/v1/hitl?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`;
+      const { status, content } = await this.#ask('GET', path, signal, { limit: MAX_MISSION });
+      if (status === 404) break;
+      const page = questionsOf(content);
+      if (status !== 200 || page === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
+      for (const id of page.ids) if (ids.has(id)) open.add(id);
+      next = page.next;
+    }
+    return open;
   }
 
   async #ask(

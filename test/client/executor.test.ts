@@ -92,6 +92,8 @@ test('what types cannot refuse, an error says', async (test) => {
     onDispatch(assigned) {
       const running = assigned.started();
       attempt(() => assigned.started());
+      void running.askHuman('Well?').catch((error) => errors.push(error.message.replace(/mission \S+/, 'mission')));
+      attempt(() => running.askHuman('Or else?'));
       const suspended = running.suspend('cp');
       attempt(() => running.progress());
       const again = suspended.resumed();
@@ -104,10 +106,45 @@ test('what types cannot refuse, an error says', async (test) => {
   await inState(server, id, 'done');
   assert.deepEqual(errors, [
     'mission has been started already',
+    'mission waits for an answer already: ask one question after the other',
     'mission was suspended: go on with the handle that resumed() gives',
     'mission is over: it was completed',
+    'mission is over: it was completed',
   ]);
-  assert.deepEqual(await history(server, id), ['started', 'suspended', 'resumed', 'completed']);
+  assert.deepEqual(await history(server, id), ['started', 'hitl_required', 'suspended', 'resumed', 'completed']);
+});
+
+test('data that Callboard would drop is refused, so that no mission stays without its end', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const errors: string[] = [];
+  await start(t, server, {
+    onDispatch(assigned) {
+      const running = assigned.started();
+      const attempt = (act: () => unknown): void =>
+        assert.throws(act, (error) => error instanceof TypeError && errors.push(error.message) > 0);
+      attempt(() => running.complete({ exit_code: 1.5 }));
+      attempt(() => running.complete({ artifacts: [JSON.parse('{"name":"x"}')] }));
+      attempt(() => running.complete(JSON.parse('{"percent":1}')));
+      attempt(() => running.progress({ pct_complete: 101 }));
+      attempt(() => running.progress({ iteration: -1 }));
+      attempt(() => running.fail(''));
+      attempt(() => running.suspend(''));
+      running.complete({ exit_code: 0, artifacts: [{ path: 'a', description: 'b' }] });
+    },
+  });
+  const id = await dispatch(server);
+  await inState(server, id, 'done');
+  assert.deepEqual(errors, [
+    'exit_code of mission.completed must be a whole number',
+    'artifacts of mission.completed must be a list of { path, description? }',
+    'mission.completed has no percent',
+    'pct_complete of mission.progress must be a number from 0 to 100',
+    'iteration of mission.progress must be a whole number from 0',
+    'reason of mission.failed must be a string that is not empty',
+    'checkpoint_id of mission.suspended must be a string that is not empty',
+  ]);
+  assert.deepEqual(await history(server, id), ['started', 'completed']);
 });
 
 test('it takes dispatches from the holder of its token only, and each once', async (test) => {
@@ -166,6 +203,8 @@ test('one that listens is dialled, at its own port, by the holder of its token',
     new WebSocket(`${executor.url.replace('http', 'ws')}/ws/executors/${executor.id}?token=${given}`);
   const [code] = await once(dial('wrong'), 'close');
   assert.equal(code, 4001);
+  const nowhere = new WebSocket(`${executor.url.replace('http', 'ws')}//?token=${token}`);
+  assert.equal((await once(nowhere, 'close'))[0], 4001);
   const socket = dial(token);
   t.after(() => socket.terminate());
   const events: { event: string; mission_id?: string; data: object }[] = [];
