@@ -153,6 +153,29 @@ const steps = fc.array(
   { maxLength: 400, size: 'max' },
 );
 
+const one = 'a';
+/** What chance seldom brings about. */
+const rare: [typeof steps extends fc.Arbitrary<infer Steps> ? Steps : never][] = [
+  // It is lost.
+  [
+    [
+      { mission: one, happened: { event: 'mission.started', data: { state: 'running' } }, seconds: 0 },
+      { listed: [], seconds: 1 },
+      { pass: 20 },
+      { pass: 20 },
+    ],
+  ],
+  // It asks, and runs after a resync.
+  [
+    [
+      { mission: one, happened: { event: 'mission.hitl_required', data: { hitl_id: 'x', prompt: 'p' } }, seconds: 0 },
+      { listed: [one], seconds: 1 },
+    ],
+  ],
+  // It never arrived.
+  [[{ listed: [], seconds: 1 }]],
+];
+
 test('any sequence of valid events leaves each mission in the state, and with the history, that the table says', () => {
   const seen = new Set<string>();
   fc.assert(
@@ -233,7 +256,7 @@ test('any sequence of valid events leaves each mission in the state, and with th
         for (const hitlId of ['x', 'y']) assert.equal(rig.respond(mission, hitlId).ok, hitlId === open);
       assert.deepEqual(rig.trouble, []);
     }),
-    { numRuns: 100 },
+    { numRuns: 100, examples: rare },
   );
   // That the sequences reach what they are to reach.
   for (const outcome of [
