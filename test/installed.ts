@@ -149,6 +149,7 @@ export class Program {
   async until(check: () => Promise<boolean>): Promise<void> {
     while (!(await check().catch(() => false))) {
       if (this.#child.exitCode !== null) throw new Error(`it ended with exit code ${this.#child.exitCode}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 

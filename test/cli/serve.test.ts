@@ -74,7 +74,7 @@ test('an address of another machine is one clear line and exit code 1', async ()
 test('at log level silent it says nothing at all', async () => {
   const port = await freePort();
   const server = callboard(['serve', '--threads', '1', '--port', String(port), '--log-level', 'silent']);
-  for (let up = false; !up; ) {
+  for (let up = false; !up; await new Promise((resolve) => setTimeout(resolve, 20))) {
     up = await fetch(`http://127.0.0.1:${port}/healthz`).then(
       ({ ok }) => ok,
       () => false,

@@ -30,7 +30,8 @@ export async function until<T>(
     const found = await look();
     if (found !== undefined && found !== false) return found;
     assert.ok(Date.now() < deadline, `it never came to be: ${look}`);
-    await new Promise((resolve) => setImmediate(resolve));
+    // Not at once: what is waited for needs the processor.
+    await new Promise((resolve) => setTimeout(resolve, 3));
   }
 }
 
