@@ -241,9 +241,11 @@ test('two executors of one identity do not take the place of each other as fast 
   const server = await serve(t);
   const clock = new VirtualClock(Date.now());
   const executorId = randomUUID();
-  const first = await start(t, server, { executorId, clock, random: () => 0.5, onDispatch: () => undefined });
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => void warnings.push(message);
+  await start(t, server, { executorId, clock, random: () => 0.5, onWarning, onDispatch: () => undefined });
   await start(t, server, { executorId, onDispatch: () => undefined });
-  await until(() => !first.connected);
+  await until(() => warnings.some((warning) => warning.includes('4002')));
   // The wait before the next attempt, and nothing else.
   await until(() => clock.pending === 1);
   clock.advance(14_999);
@@ -302,13 +304,17 @@ test('a Callboard that has forgotten all is told again who is there, and its mis
     running = assigned.started();
   };
   const executor = await start(t, first, { random: () => 0.01, onDispatch });
-  await inState(first, await dispatch(first), 'running');
+  const mission_id = await dispatch(first);
+  await inState(first, mission_id, 'running');
   const port = Number(new URL(first.url).port);
   await first.close();
   const second = await serve(t, { port });
   await until(() => second.registry.supervisor.directory.executors.get(executor.id)?.connected);
   await until(() => running?.signal.aborted);
   assert.throws(() => running?.complete(), /Callboard does not know it any more/);
+  // Dispatched anew, it is a new one.
+  await dispatch(second, { mission_id });
+  await inState(second, mission_id, 'running');
 });
 
 test('registering is tried again after ever longer waits, which are spread', async (test) => {

@@ -191,6 +191,39 @@ for (const resumable of [true, false])
     else assert.equal((await mission(server, id)).error, 'executor_deregistered');
   });
 
+test('close waits until its last words have arrived, and deregisters then', async (t) => {
+  const server = await serve(t);
+  const executor = await createExecutor({
+    url: server.url,
+    executorId: randomUUID(),
+    name: 'sdk',
+    capabilities: ['resumable'],
+    connect: 'listen',
+    onDispatch: (assigned) => void assigned.started(),
+  });
+  const { executors } = server.registry.supervisor.directory;
+  const token = executors.get(executor.id)?.token;
+  const url = `${executor.url.replace('http', 'ws')}/ws/executors/${executor.id}?token=${token}`;
+  const socket = new WebSocket(url, { autoPong: false });
+  t.after(() => socket.terminate());
+  const heard: string[] = [];
+  socket.on('message', (data) => heard.push(JSON.parse(String(data)).event));
+  let isClosing = false;
+  socket.on('ping', (payload: Buffer) => {
+    if (isClosing && heard.at(-1) === 'mission.suspended') heard.push(`ping, registered: ${executors.size}`);
+    // In another turn than that of the ping, for something else to come before.
+    setTimeout(() => socket.pong(payload), isClosing ? 20 : 0);
+  });
+  await until(() => heard.includes('executor.resync'));
+  const body = { mission_id: 'm', objective: 'do it', completion: 'done' };
+  assert.equal((await post(`${executor.url}/dispatch`, body, { authorization: `Bearer ${token}` })).status, 202);
+  await until(() => heard.includes('mission.started'));
+  isClosing = true;
+  await executor.close();
+  assert.deepEqual(heard, ['executor.resync', 'mission.started', 'mission.suspended', 'ping, registered: 1']);
+  assert.equal(executors.size, 0);
+});
+
 test('one that listens is dialled, at its own port, by the holder of its token', async (test) => {
   const t = inReverse(test);
   const server = await serve(t);
