@@ -35,20 +35,35 @@ interface Meta {
 export function findDamage(path: string): string | undefined {
   const file = openSync(path, 'r');
   try {
-    const length = fstatSync(file).size;
-    if (length === 0) return undefined;
-    const first = readMeta(file, 0);
-    const second = first === undefined ? undefined : readMeta(file, first.pageSize);
-    if (first === undefined || second === undefined) return 'it is no LMDB file';
-    const meta = first.transaction > second.transaction ? first : second;
+    if (fstatSync(file).size === 0) return undefined;
+    for (;;) {
+      const meta = latestMeta(file);
+      if (meta === undefined) return 'it is no LMDB file';
+      // Only now: where somebody writes, the file has grown before that page says so.
+      const length = fstatSync(file).size;
+      const damage = damageOf(file, length, meta);
+      // Pages of a tree that is not the latest any more may have been used again meanwhile.
+      if (damage === undefined || latestMeta(file)?.transaction === meta.transaction) return damage;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function damageOf(file: number, length: number, meta: Meta): string | undefined {
+  try {
     const isWhole = meta.pageCount * meta.pageSize <= length || isReachable(file, length, meta);
     return isWhole ? undefined : 'its end is missing';
   } catch (error) {
     if (error instanceof RangeError) return 'its pages make no sense'; // They point to bytes beyond their own end.
     throw error;
-  } finally {
-    closeSync(file);
   }
+}
+
+function latestMeta(file: number): Meta | undefined {
+  const first = readMeta(file, 0);
+  const second = first && readMeta(file, first.pageSize);
+  return first && second && (first.transaction > second.transaction ? first : second);
 }
 
 function readMeta(file: number, position: number): Meta | undefined {
