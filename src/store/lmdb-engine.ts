@@ -16,7 +16,7 @@ import {
   versionRecord,
 } from './engine.js';
 import { lockFolder } from './folder-lock.js';
-import { storageErrorOf } from './lmdb-errors.js';
+import { checkSpace, storageErrorOf } from './lmdb-errors.js';
 import { findDamage } from './lmdb-file.js';
 import { StorageError } from './storage-error.js';
 
@@ -159,6 +159,7 @@ class LmdbEngine implements Engine {
     }
     const { gate } = this.#writer;
     try {
+      checkSpace(this.#folder, changes);
       if (gate === undefined) this.#write(changes);
       else gate.pass(() => this.#write(changes));
     } catch (error) {

@@ -15,6 +15,26 @@ const FAILED = new Set([-30795, EINVAL]);
 /** Less free space than this, in bytes, says that a write that failed did so for want of space. */
 const NEXT_TO_NOTHING = 2 ** 20;
 
+/** What LMDB writes beside a value, in bytes: its own pages, and the leaf and branch that it stands in. */
+const PAGES_PER_VALUE = 2 * 4096;
+const PAGES_PER_COMMIT = 2 ** 16;
+
+/**
+ * Looks whether a commit fits on the disk before LMDB tries: where a write fails for want of space, lmdb-js 3.5.6 writes
+ * its message past the end of a buffer of 100 bytes (mdb.c, `last_error`), and the process may die of that later.
+ * Pages that LMDB would use again are not counted, and what others write in the same moment is not known.
+ * @throws StorageError `storage_full`
+ */
+export function checkSpace(folder: string, changes: ReadonlyMap<string, Uint8Array | undefined>): void {
+  let needed = PAGES_PER_COMMIT + changes.size * PAGES_PER_VALUE;
+  for (const value of changes.values()) needed += value?.length ?? 0;
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  if (free >= needed) return;
+  const why = `${free} bytes are free, and ${needed} may be needed`;
+  throw new StorageError('storage_full', `The store ${folder} ${SAYINGS.storage_full} (${why}).`);
+}
+
 /**
  * What LMDB or the file system threw, as an error of the store's.
  * @param folder the store's
