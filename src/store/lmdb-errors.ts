@@ -28,9 +28,8 @@ const PAGES_PER_COMMIT = 2 ** 16;
 export function checkSpace(folder: string, changes: ReadonlyMap<string, Uint8Array | undefined>): void {
   let needed = PAGES_PER_COMMIT + changes.size * PAGES_PER_VALUE;
   for (const value of changes.values()) needed += value?.length ?? 0;
-  const { bavail, bsize } = statfsSync(folder);
-  const free = bavail * bsize;
-  if (free >= needed) return;
+  const free = freeBytes(folder);
+  if (free === undefined || free >= needed) return;
   const why = `${free} bytes are free, and ${needed} may be needed`;
   throw new StorageError('storage_full', `The store ${folder} ${SAYINGS.storage_full} (${why}).`);
 }
@@ -68,11 +67,14 @@ function codeOf(error: unknown, folder: string): StorageErrorCode {
 }
 
 /** LMDB calls a write that ended early, as at the end of the disk, an I/O error. */
-function isFull(folder: string): boolean {
+const isFull = (folder: string): boolean => (freeBytes(folder) ?? NEXT_TO_NOTHING) < NEXT_TO_NOTHING;
+
+/** What is free on the disk of a folder; undefined where that cannot be told, as of one that was removed meanwhile. */
+function freeBytes(folder: string): number | undefined {
   try {
     const { bavail, bsize } = statfsSync(folder);
-    return bavail * bsize < NEXT_TO_NOTHING;
+    return bavail * bsize;
   } catch {
-    return false;
+    return undefined;
   }
 }
