@@ -2,21 +2,17 @@
  * Aborts that are told late: an executor's resync lists missions that were aborted while it was away and have left memory
  * since. The store knows them.
  */
-import type { EventEnvelope } from '../contract/index.js';
 import type { Store } from '../store/store.js';
 
 export class LateAborts {
   readonly #store: Store;
-  readonly #push: (executorId: string, event: EventEnvelope) => void;
-  readonly #timestamp: () => string;
+  readonly #tellAborted: (executorId: string, missionId: string) => void;
   /** By executor whose missions are being looked for: what its latest resync since has listed. */
   readonly #next = new Map<string, readonly string[] | undefined>();
 
-  /** @param timestamp now, as ISO 8601 */
-  constructor(store: Store, push: (executorId: string, event: EventEnvelope) => void, timestamp: () => string) {
+  constructor(store: Store, tellAborted: (executorId: string, missionId: string) => void) {
     this.#store = store;
-    this.#push = push;
-    this.#timestamp = timestamp;
+    this.#tellAborted = tellAborted;
   }
 
   /** Tells an executor which of the missions that it has listed were aborted. One after the other: a list may be long. */
@@ -37,10 +33,9 @@ export class LateAborts {
     }
   }
 
-  async #tellOne(executor_id: string, mission_id: string): Promise<void> {
-    const found = await this.#store.find(mission_id);
-    if (found?.mission.executorId !== executor_id || found.state.state !== 'aborted') return;
-    const data = { state: 'aborted', aborted_by: 'operator' };
-    this.#push(executor_id, { event: 'mission.aborted', executor_id, mission_id, ts: this.#timestamp(), data });
+  async #tellOne(executorId: string, missionId: string): Promise<void> {
+    const found = await this.#store.find(missionId);
+    if (found?.mission.executorId === executorId && found.state.state === 'aborted')
+      this.#tellAborted(executorId, missionId);
   }
 }

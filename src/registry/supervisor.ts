@@ -118,12 +118,10 @@ export class Supervisor<Kept> {
       timestamp: () => this.#timestamp(),
       store: options.store,
     });
-    if (options.store !== undefined) {
-      const tell = (executorId: string, event: EventEnvelope): void =>
-        // Where it does not arrive, the executor is told at its next resync.
-        void this.push(executorId, event)?.later().catch(ignore);
-      this.#lateAborts = new LateAborts(options.store, tell, () => this.#timestamp());
-    }
+    if (options.store !== undefined)
+      this.#lateAborts = new LateAborts(options.store, (executorId, missionId) =>
+        this.tellAborted(executorId, missionId),
+      );
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
     const { executorTimeout } = options;
@@ -280,6 +278,13 @@ export class Supervisor<Kept> {
       (replyTo: Ref<boolean>) => ({ type: 'push', text, replyTo }),
       (pushed) => pushed,
     );
+  }
+
+  /** Tells an executor that a mission was aborted by an operator. Where it does not arrive, its next resync brings it up. */
+  tellAborted(executor_id: string, mission_id: string): void {
+    const data = { state: 'aborted', aborted_by: 'operator' };
+    const event = { event: 'mission.aborted', executor_id, mission_id, ts: this.#timestamp(), data };
+    void this.push(executor_id, event)?.later().catch(ignore);
   }
 
   /**

@@ -315,7 +315,7 @@ export class Dispatcher {
       const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
       // One that is over by now may even be forgotten already: it is not to come back.
       const state = this.#supervisor.directory.missions.get(missionId)?.state;
-      if (state === undefined || state === 'aborted') this.#tellAborted(missionId, executorId);
+      if (state === undefined || state === 'aborted') this.#supervisor.tellAborted(executorId, missionId);
       else if (!again || state === 'queued') this.#supervisor.missions.assign(missionId, executorId);
       const named = payload.a2a_instance_id ?? (wantedInstance(payload) === undefined ? undefined : a2aInstanceId);
       const body: DispatchResponse = {
@@ -331,17 +331,6 @@ export class Dispatcher {
       if (signal.aborted) throw error;
       return failed('executor_unreachable', reasonOf(error));
     }
-  }
-
-  /** An operator aborted the mission before its executor knew of it. */
-  #tellAborted(mission_id: string, executor_id: string): void {
-    const data = { state: 'aborted', aborted_by: 'operator' };
-    const event = { event: 'mission.aborted', executor_id, mission_id, ts: new Date().toISOString(), data };
-    // Where it does not arrive, the executor is told when it resyncs.
-    this.#supervisor
-      .push(executor_id, event)
-      ?.later()
-      .catch(() => undefined);
   }
 }
 
