@@ -104,7 +104,7 @@ export class Upgrades {
     this.#dialler.expect(executorId);
   }
 
-  /** Closes an executor's connection, and dials it no more. */
+  /** Closes an executor's connection, and dials it no more until it is expected again. */
   close(executorId: string, code: number, reason: string): void {
     this.#dialler.forget(executorId);
     const connection = this.#current.get(executorId);
