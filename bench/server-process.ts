@@ -1,8 +1,7 @@
 /** A server under measurement, in a process of its own on a free port. */
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { portOf } from './executors.js';
+import { freePort } from './free-port.js';
 import { startProgram } from './program.js';
 
 /** A server that answers. */
@@ -65,13 +64,4 @@ async function isHealthy(url: URL): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const port = portOf(server.address());
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { WebSocket } from 'ws';
+import { freePort } from '../bench/free-port.js';
 import { variableOf } from '../src/cli/flags.js';
 import { serveOptions } from '../src/cli/options.js';
 import { errorStatus } from '../src/contract/index.js';
@@ -269,13 +269,3 @@ test('the actor runtime can be copied: it imports Node, comlink, piscina and its
   );
   assert.ok(imported.includes('piscina') && imported.includes('comlink'));
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  assert.ok(address !== null && typeof address === 'object');
-  probe.close();
-  await once(probe, 'close');
-  return address.port;
-}

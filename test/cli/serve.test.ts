@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { freePort } from '../../bench/free-port.js';
 import { main } from '../built.js';
 import { callboard, Running, served } from './callboard.js';
 
@@ -84,13 +85,3 @@ test('at log level silent it says nothing at all', async () => {
   const { code, stdout, stderr } = await server.ended;
   assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '', stderr: '' });
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  assert.ok(address !== null && typeof address === 'object');
-  probe.close();
-  await once(probe, 'close');
-  return address.port;
-}

@@ -1,10 +1,9 @@
 /** The real server as a process that can be killed and started again, on the same folder and the same port. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../bench/free-port.js';
 import { main } from '../built.js';
 import { type Ending, Running } from '../cli/callboard.js';
 import type { Scope } from './helpers.js';
@@ -77,16 +76,5 @@ export class ServerProcess {
     running?.kill(signal);
     const ending = await running?.ended;
     return ending && { ...ending, stderr: ending.stderr.replaceAll(ABOUT_FULL_DISKS, '') };
-  }
-}
-
-/** A port that no connection is given as its own end, so that it is still free when the server starts again. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const probe = createServer().listen(port, '127.0.0.1');
-    const [error] = await Promise.race([once(probe, 'listening'), once(probe, 'error').catch((reason) => [reason])]);
-    probe.close();
-    if (error === undefined) return port;
   }
 }
