@@ -72,7 +72,7 @@ test('a thousand executors that are cut off at once are back within ten seconds,
   const answer = async (patience: number): Promise<unknown> =>
     (await once(executors, 'message', { signal: AbortSignal.timeout(patience) }))[0];
 
-  const ids = v.parse(v.array(v.string()), await answer(60_000));
+  const ids = v.parse(v.array(v.string()), await answer(120_000));
   const idle = ids.slice(0, MISSIONS).values();
   const dispatchAll = async (): Promise<void> => {
     for (const executor_id of idle) await dispatch(server, { executor_filter: { executor_id } });
