@@ -66,8 +66,8 @@ export interface CuttingProxy {
   cutAfter(bytes: number): void;
 }
 
-/** A proxy before a server; REST passes through it unharmed. */
-export async function cuttingProxy(t: Scope, { url }: Served): Promise<CuttingProxy> {
+/** A proxy before a server; REST passes through it unharmed. @param onDial told of each WebSocket that comes */
+export async function cuttingProxy(t: Scope, { url }: Served, onDial = (): void => undefined): Promise<CuttingProxy> {
   const target = new URL(url);
   const all = new Set<Socket>();
   const webSockets = new Set<Socket>();
@@ -93,6 +93,7 @@ export async function cuttingProxy(t: Scope, { url }: Served): Promise<CuttingPr
       upstream.write(head);
       if (!head.toString('latin1').startsWith('GET /ws/')) return void client.pipe(upstream);
       dialled++;
+      onDial();
       webSockets.add(client).add(upstream);
       client.on('data', (bytes: Buffer) => {
         upstream.write(bytes.subarray(0, left));
