@@ -179,22 +179,20 @@ export class CommandMission {
   // How it ends.
 
   #end({ code, signal }: Ending): void {
-    const exit_code = code ?? undefined;
-    if (this.#stopped !== undefined) this.#fail(this.#stopped, exit_code);
-    else if (code === 0) {
-      const summary = this.#lastLine;
+    const summary = this.#lastLine;
+    const error = this.#lastError;
+    if (this.#stopped !== undefined) this.#fail(this.#stopped);
+    else if (code === null) this.#fail(`the command was ended by ${signal}`);
+    else if (code !== 0)
+      this.#fail(`the command exited with ${code}`, { exit_code: code, ...(error !== undefined && { error }) });
+    else {
       this.#running?.complete({ exit_code: 0, ...(summary !== undefined && { summary }) });
       this.#say('done', `done (exit 0, ${this.#seconds()})`);
-    } else if (code === null) this.#fail(`the command was ended by ${signal}`);
-    else this.#fail(`the command exited with ${code}`, code);
+    }
   }
 
-  #fail(reason: string, exit_code?: number): void {
-    const error = this.#lastError;
-    (this.#running ?? this.#mission).fail(reason, {
-      ...(exit_code !== undefined && { exit_code }),
-      ...(error !== undefined && { error }),
-    });
+  #fail(reason: string, data: { readonly exit_code?: number; readonly error?: string } = {}): void {
+    (this.#running ?? this.#mission).fail(reason, data);
     this.#say('failed', `failed: ${reason} (${this.#seconds()})`);
   }
 

@@ -70,9 +70,9 @@ class Missions {
   }
 
   take(mission: AssignedMission): void {
-    if (this.#isStopping) mission.fail('the executor is stopping');
+    if (this.#isStopping) this.#refuse(mission, 'the executor is stopping');
     else if (this.#waiting.size >= MAX_WAITING)
-      mission.fail(`the executor is full: ${MAX_WAITING} missions wait already`);
+      this.#refuse(mission, `the executor is full: ${MAX_WAITING} missions wait already`);
     else {
       this.#waiting.set(mission.id, mission);
       this.#beginNext();
@@ -86,7 +86,7 @@ class Missions {
 
   /** Resolves when nothing of the mission is left. */
   async abort(id: string): Promise<void> {
-    this.#waiting.delete(id);
+    if (this.#waiting.delete(id)) say('aborted', `mission ${id}: ended before it began`, { mission_id: id });
     const { mission, over } = this.#running.get(id) ?? {};
     await mission?.end('it was aborted');
     await over;
@@ -95,7 +95,7 @@ class Missions {
   /** Takes no more, and ends those that are there. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const mission of this.#waiting.values()) mission.fail('the executor was stopped before it began');
+    for (const mission of this.#waiting.values()) this.#refuse(mission, 'the executor was stopped before it began');
     this.#waiting.clear();
     await Promise.all(
       [...this.#running.values()].map(async ({ mission, over }) => {
@@ -103,6 +103,11 @@ class Missions {
         await over;
       }),
     );
+  }
+
+  #refuse(mission: AssignedMission, reason: string): void {
+    mission.fail(reason);
+    say('failed', `mission ${mission.id}: failed: ${reason}`, { mission_id: mission.id });
   }
 
   #beginNext(): void {

@@ -1,16 +1,21 @@
 /** The lines of a command's output, fit to be shown and sent, whatever it writes. */
 import { stripVTControlCharacters } from 'node:util';
 
-/** Characters of a line that are kept, and after how many without a line break it counts as one all the same. */
+/** Characters of a line that are shown, and that are looked at for it: some may be escape sequences. */
 const MAX_SHOWN = 1_000;
+const MAX_READ = 4_000;
+/** Characters without a line break after which they count as a line all the same. */
 const MAX_LINE = 64 * 1024;
 /** Milliseconds of silence after which a line without an end may be a prompt, behind which the command waits. */
 const SILENCE = 200;
 
 /** A line without escape sequences and control characters, at most 1,000 characters long. */
 export function cleaned(line: string): string {
-  // Half of a pair of surrogates, as a cut leaves it, is no text either.
-  return stripVTControlCharacters(line)
+  const read = line.slice(0, MAX_READ);
+  // Most lines have none, and a command may write millions of them.
+  const plain = read.includes('\x1b') ? stripVTControlCharacters(read) : read;
+  // A cut may have left half of a pair of surrogates, which is no text either.
+  return plain
     .slice(0, MAX_SHOWN)
     .replaceAll(/[\p{Cc}\p{Cs}]+/gu, ' ')
     .trimEnd();
