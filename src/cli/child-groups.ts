@@ -31,11 +31,7 @@ export class ChildGroups {
   /** @param onUnkept called if the keeper ends before its time */
   constructor(onUnkept: () => void) {
     const program = fileURLToPath(new URL('./group-keeper.js', import.meta.url));
-    this.#keeper = spawn(process.execPath, [program], {
-      detached: true,
-      env: {},
-      stdio: ['pipe', 'ignore', 'ignore'],
-    });
+    this.#keeper = spawn(process.execPath, [program], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
     const lost = (): void => {
       if (!this.#closing) onUnkept();
       this.#closing = true;

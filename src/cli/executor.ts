@@ -2,10 +2,10 @@
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type AssignedMission, createExecutor, RegistrationError } from '../client/index.js';
+import { type AssignedMission, createExecutor } from '../client/index.js';
 import { ChildGroups } from './child-groups.js';
 import { CommandMission, type Work } from './command-mission.js';
-import { CommandError, FAILED, isSystemError } from './errors.js';
+import { CommandError, FAILED, messageOf } from './errors.js';
 import type { ExecutorSettings } from './executor-options.js';
 import { cleaned } from './output-lines.js';
 import { stopOnSignals } from './signals.js';
@@ -23,37 +23,49 @@ const MAX_WAITING = 1_000;
 export async function runExecutor(settings: ExecutorSettings): Promise<number> {
   if (process.platform === 'win32')
     throw new CommandError(FAILED, 'Windows has no process groups, by which it ends what it has started.');
-  const { url, name, capabilities, identityFile, words, ask, grace, concurrency } = settings;
+  const { url, name, words, ask, grace, concurrency } = settings;
   const stop = stopOnSignals();
-  const warn = (message: string): void => say('warning', message);
-  const groups = new ChildGroups(() => warn('its keeper is gone: if this process is killed, its commands run on'));
+  const groups = new ChildGroups(() => say('warning', 'its keeper is gone: if this is killed, its commands run on'));
   const missions = new Missions({ words, ask, grace, groups, say }, concurrency);
   try {
+    const executor = await connected(settings, missions, stop);
+    if (executor !== undefined) {
+      say('connected', `connected to ${url.href} as ${name} (${executor.id})`, { executor_id: executor.id });
+      if (!stop.aborted) await once(stop, 'abort');
+    }
+    say('stopping', `${stop.reason}: stopping`);
+    await missions.stop();
+    await executor?.close();
+  } finally {
+    groups.close();
+  }
+  return 0;
+}
+
+/**
+ * @returns undefined if it is stopped before
+ * @throws CommandError where it cannot be, as with an identity file that holds something else
+ */
+async function connected(settings: ExecutorSettings, missions: Missions, stop: AbortSignal) {
+  const { url, name, capabilities, identityFile } = settings;
+  try {
     mkdirSync(dirname(identityFile), { recursive: true, mode: 0o700 });
-    const executor = await createExecutor({
+    return await createExecutor({
       url: url.href,
       identityFile,
       name,
       capabilities,
       signal: stop,
-      onWarning: warn,
+      onWarning: (message) => say('warning', message),
       onDispatch: (mission) => missions.take(mission),
       onPause: ({ id }) => missions.at(id)?.pause(),
       onResume: ({ id }) => missions.at(id)?.resume(),
       onAbort: ({ id }) => missions.abort(id),
     });
-    say('connected', `connected to ${url.href} as ${name} (${executor.id})`, { executor_id: executor.id });
-    if (!stop.aborted) await once(stop, 'abort');
-    say('stopping', `${stop.reason}: stopping`);
-    await missions.stop();
-    await executor.close();
   } catch (error) {
-    if (!stop.aborted) throw explained(error);
-  } finally {
-    await missions.stop();
-    groups.close();
+    if (stop.aborted) return undefined;
+    throw new CommandError(FAILED, messageOf(error), { cause: error });
   }
-  return 0;
 }
 
 /** The missions of the executor: so many run at once, others wait in the order in which they came. */
@@ -129,10 +141,4 @@ function say(event: string, message: string, fields: object = {}): void {
   const ts = new Date().toISOString();
   const line = process.stdout.isTTY ? cleaned(message) : JSON.stringify({ ts, event, message, ...fields });
   process.stdout.write(`${line}\n`);
-}
-
-/** Says in one line what was refused, where that is known; else gives the error back as it is. */
-function explained(error: unknown): unknown {
-  const isKnown = error instanceof RegistrationError || isSystemError(error);
-  return isKnown ? new CommandError(FAILED, error.message, { cause: error }) : error;
 }

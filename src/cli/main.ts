@@ -62,8 +62,8 @@ const commands = new Map<string, Command>([
     },
     'Its output is shown as progress, its exit code is the end: 0 is done. Pausing a mission stops the process group ' +
       'of its command, aborting it ends that group. NOTHING IS ISOLATED: whoever may dispatch has this command run on ' +
-      'this machine, with all the rights of whoever started it. A process that makes a session of its own (setsid) ' +
-      'escapes being paused and ended.',
+      'this machine, with all the rights of whoever started it. A process that leaves the group, by a session ' +
+      '(setsid) or a group (timeout) of its own, escapes being paused and ended.',
   ),
   optionsOnly(
     'simulate',
