@@ -128,10 +128,12 @@ export class ChildGroup {
     const ending = await exit;
     await gone;
     this.#read();
-    const limit = setTimeout(() => {
+    const cut = (): void => {
       this.#child.stdout?.destroy();
       this.#child.stderr?.destroy();
-    }, DRAIN_LIMIT);
+    };
+    // After one more round of reading, for it may be this process that had no time.
+    const limit = setTimeout(() => setImmediate(cut), DRAIN_LIMIT);
     await closed;
     clearTimeout(limit);
     return ending;

@@ -1,5 +1,4 @@
 /** One mission as a command: its output is the progress, a line of it may be a question, its exit code is the end. */
-import { setImmediate } from 'node:timers';
 import { type AssignedMission, MissionStateError, type RunningMission } from '../client/index.js';
 import { ChildGroup, type Ending } from './child-group.js';
 import type { ChildGroups } from './child-groups.js';
@@ -75,7 +74,7 @@ export class CommandMission {
     } catch (error) {
       if (!signal.aborted) this.#fail(this.#reasonOf(error));
     }
-    if (signal.aborted) this.#say('aborted', `ended: ${messageOf(signal.reason)}`);
+    if (signal.aborted) this.#work.say('aborted', messageOf(signal.reason), { mission_id: this.#mission.id });
   }
 
   async pause(): Promise<void> {

@@ -98,7 +98,7 @@ class Missions {
 
   /** Resolves when nothing of the mission is left. */
   async abort(id: string): Promise<void> {
-    if (this.#waiting.delete(id)) say('aborted', `mission ${id}: ended before it began`, { mission_id: id });
+    if (this.#waiting.delete(id)) say('aborted', `mission ${id} is over: it had not begun`, { mission_id: id });
     const { mission, over } = this.#running.get(id) ?? {};
     await mission?.end('it was aborted');
     await over;

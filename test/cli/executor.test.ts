@@ -66,7 +66,7 @@ const look = (id: string): Promise<MissionStatusResponse> => mission({ url }, id
 
 /** How a mission ended. Its executor says so first; asking Callboard all the time would be dear. */
 async function end(id: string): Promise<MissionStatusResponse> {
-  await executorOf.get(id)?.stdoutMatch(new RegExp(`"mission ${id}: (?:done|failed|ended)`));
+  await executorOf.get(id)?.stdoutMatch(new RegExp(`"mission ${id}: (?:done|failed)|"mission ${id} is over`));
   return until(async () => {
     const status = await look(id);
     return status.completed_at !== undefined && status;
@@ -217,6 +217,18 @@ test(
     await areGone(pids);
   },
 );
+
+test('a process that has left the group does not hold its mission up', LIMIT, async () => {
+  const file = path('gone');
+  const id = await dispatched(
+    scripts,
+    `setsid sh -c 'echo $$; touch ${file}; exec sleep 60' & while ! [ -e ${file} ]; do sleep 0.02; done`,
+  );
+  const status = await end(id);
+  const [escaped = 0] = await processesOf(id);
+  process.kill(escaped, 'SIGKILL');
+  assert.equal(status.state, 'done');
+});
 
 test('an abort has the group end by itself, kills what does not, and takes a paused one, too', LIMIT, async () => {
   const file = path('cleaned-up');
