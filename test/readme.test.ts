@@ -12,7 +12,7 @@ import { freePort } from '../bench/free-port.js';
 import { variableOf } from '../src/cli/flags.js';
 import { serveOptions } from '../src/cli/options.js';
 import { errorStatus } from '../src/contract/index.js';
-import { Installation, manifest } from './installed.js';
+import { Installation, manifest, type Program } from './installed.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -143,10 +143,14 @@ test('client.ts is an executor that asks, and greets; it stops on SIGTERM', LIMI
 
 // Shell: each line is a command, run in a copy of the checkout.
 
+const commands = textsIn('sh').flatMap((text) => text.trim().split(/\n| && /));
+/** Those that lead from an executor to a mission that is done, in their order. */
+const realWork = commands.filter((command) => /^(?:curl|npx callboard executor) /.test(command));
+
 test('the commands of the README are those that are tested here', () => {
-  const commands = textsIn('sh').flatMap((text) => text.trim().split(/\n| && /));
   const tested = ['npm ci', 'npm start', 'npm test', 'npm run bench -- ingest', 'npx callboard simulate'];
   tested.push('npx callboard export --out backup.ndjson', 'npx callboard import --data-dir ./copy backup.ndjson');
+  tested.push(...realWork);
   assert.deepEqual([...new Set(commands)].sort(), tested.sort());
 });
 
@@ -195,6 +199,48 @@ test(
     assert.match(server.stdout, /"msg":"stopped"/);
   },
 );
+
+test('npx callboard executor does the work that curl dispatches, and asks', LIMIT, async () => {
+  const server = installation.start('npx', ['callboard', 'serve', '--port', '0', '--ephemeral'], installation.checkout);
+  const url = await server.said(/listening on (http:\/\/[\d.:]+)/);
+  const start = async (command = ''): Promise<Program> => {
+    const executor = installation.start('sh', ['-c', `${command} --url ${url}`], installation.checkout);
+    await executor.said(/"event":"(connected)"/);
+    return executor;
+  };
+  const curl = (command = ''): Promise<string> => {
+    assert.match(command, /^curl .*http:\/\/127\.0\.0\.1:7337\//);
+    const here = command.replace('http://127.0.0.1:7337', url);
+    return installation.run('sh', ['-c', here.replace('curl', 'curl --silent --fail')], installation.checkout);
+  };
+  const [search, dispatch, look, asking, dispatchAsking, list, answer, ...more] = realWork;
+  assert.deepEqual(more, []);
+
+  const searching = await start(search);
+  await curl(dispatch);
+  await searching.said(/(mission m-1: done)/);
+  await searching.until(async () => {
+    const { state, recent_events } = JSON.parse(await curl(look));
+    return state === 'done' && /createExecutor/.test(JSON.stringify(recent_events));
+  });
+  searching.signal('SIGTERM');
+  await searching.ended;
+
+  const executor = await start(asking);
+  await curl(dispatchAsking);
+  await executor.said(/(mission m-2: asks)/);
+  const questions = v.object({ questions: v.array(v.object({ prompt: v.string(), hitl_id: v.string() })) });
+  const open = async () => v.parse(questions, JSON.parse(await curl(list))).questions;
+  await executor.until(async () => (await open()).length > 0);
+  const [question] = await open();
+  assert.equal(question?.prompt, 'Deploy, really?');
+  await curl(answer?.replace('HITL_ID', question.hitl_id));
+  await executor.said(/(mission m-2: done)/);
+  executor.signal('SIGTERM');
+  await executor.ended;
+  server.signal('SIGTERM');
+  await server.ended;
+});
 
 async function checkRoutes(url: string): Promise<void> {
   const rows = rowsOf('route');

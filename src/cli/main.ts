@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { CommandError, FAILED, MISUSED } from './errors.js';
+import { executorOptions, executorSettings } from './executor-options.js';
 import { type Environment, helpText, type OptionTable, type Read, readOptions } from './flags.js';
 import {
   exportOptions,
@@ -49,6 +50,20 @@ const commands = new Map<string, Command>([
       const { serve } = await import('./serve.js');
       return serve(serveSettings(read));
     },
+  ),
+  optionsOnly(
+    'executor',
+    'Take missions, and run a command for each.',
+    executorOptions,
+    async (read) => {
+      const settings = executorSettings(read);
+      const { runExecutor } = await import('./executor.js');
+      return runExecutor(settings);
+    },
+    'Its output is shown as progress, its exit code is the end: 0 is done. Pausing a mission stops the process group ' +
+      'of its command, aborting it ends that group. NOTHING IS ISOLATED: whoever may dispatch has this command run on ' +
+      'this machine, with all the rights of whoever started it. A process that leaves the group, by a session ' +
+      '(setsid) or a group (timeout) of its own, escapes being paused and ended.',
   ),
   optionsOnly(
     'simulate',

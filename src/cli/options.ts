@@ -172,7 +172,7 @@ export function simulateSettings(read: Read) {
 }
 
 /** The path of a file that need not be named. */
-const file = {
+export const file = {
   placeholder: 'file',
   expects: 'the path of a file',
   parse: (text: string) => (text === '' || text.includes('\0') ? undefined : resolve(text)),

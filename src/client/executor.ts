@@ -311,7 +311,8 @@ class Client implements Executor, MissionHost {
     if (code === DEREGISTERED || code === BAD_TOKEN) this.#token = undefined;
     // Two processes with one identity are not to take the place of each other as fast as they can.
     if (code === REPLACED) this.#failures = REPLACED_FAILURES;
-    if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})`);
+    const guess = code === REPLACED ? ': does another process have the same identity?' : '';
+    if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})${guess}`);
   }
 
   #resync(socket: WebSocket): void {

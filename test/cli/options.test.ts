@@ -1,10 +1,11 @@
 /** Options: where their values come from, what is refused, and how that is told. */
 import assert from 'node:assert/strict';
-import { homedir } from 'node:os';
+import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CommandError, MISUSED } from '../../src/cli/errors.js';
+import { executorOptions, executorSettings } from '../../src/cli/executor-options.js';
 import { helpText, type OptionTable, readOptions, variableOf } from '../../src/cli/flags.js';
 import {
   exportOptions,
@@ -47,8 +48,30 @@ const paths = {
   bad: fc.constantFrom('nul\0'),
 };
 
+const toggles = {
+  good: fc.constantFrom({ text: 'true', value: true }, { text: 'false', value: false }),
+  bad: fc.constantFrom('yes', '1', 'TRUE', ' true'),
+};
+
+const urls = {
+  good: fc
+    .constantFrom('http://127.0.0.1:1234', 'https://a.example/callboard', 'http://[::1]:80/')
+    .map((text) => ({ text, value: new URL(text.endsWith('/') ? text : `${text}/`) })),
+  bad: fc.constantFrom(
+    '7337',
+    'localhost:7337',
+    'ftp://a',
+    'ws://a',
+    'http://',
+    'http://a/?token=1',
+    'http://u:p@a',
+    '/',
+  ),
+};
+
 const serve = { command: 'serve', table: serveOptions };
 const simulate = { command: 'simulate', table: simulateOptions };
+const executor = { command: 'executor', table: executorOptions };
 const samples: readonly Samples[] = [
   { ...serve, key: 'port', ...wholeNumbers(0, 65_535) },
   {
@@ -59,12 +82,7 @@ const samples: readonly Samples[] = [
   },
   { ...serve, key: 'threads', ...wholeNumbers(1, 64) },
   { ...serve, key: 'dataDir', ...paths },
-  {
-    ...serve,
-    key: 'ephemeral',
-    good: fc.constantFrom({ text: 'true', value: true }, { text: 'false', value: false }),
-    bad: fc.constantFrom('yes', '1', 'TRUE', ' true'),
-  },
+  { ...serve, key: 'ephemeral', ...toggles },
   { ...serve, key: 'flushInterval', ...wholeNumbers(1, 10_000) },
   {
     ...serve,
@@ -114,27 +132,43 @@ const samples: readonly Samples[] = [
     good: fc.constantFrom(...logLevels).map((text) => ({ text, value: text })),
     bad: fc.constantFrom('loud', 'INFO', 'info ', '30', 'constructor'),
   },
-  {
-    ...simulate,
-    key: 'url',
-    good: fc
-      .constantFrom('http://127.0.0.1:1234', 'https://a.example/callboard', 'http://[::1]:80/')
-      .map((text) => ({ text, value: new URL(text.endsWith('/') ? text : `${text}/`) })),
-    bad: fc.constantFrom(
-      '7337',
-      'localhost:7337',
-      'ftp://a',
-      'ws://a',
-      'http://',
-      'http://a/?token=1',
-      'http://u:p@a',
-      '/',
-    ),
-  },
+  { ...simulate, key: 'url', ...urls },
   { ...simulate, key: 'executors', ...wholeNumbers(1, 1_000) },
   { ...simulate, key: 'missions', ...wholeNumbers(1, 10_000_000) },
   { ...simulate, key: 'rate', ...decimals(10_000) },
   { ...simulate, key: 'duration', ...decimals(604_800) },
+  {
+    ...executor,
+    key: 'run',
+    good: fc.constantFrom('npm test', "echo '").map((text) => ({ text, value: text })),
+    bad: fc.constantFrom(' ', 'nul\0'),
+  },
+  { ...executor, key: 'shell', ...toggles },
+  {
+    ...executor,
+    key: 'ask',
+    good: fc.constantFrom('^Sure', '\\?$').map((text) => ({ text, value: new RegExp(text) })),
+    bad: fc.constantFrom('(', '[z-a]', '+'),
+  },
+  { ...executor, key: 'concurrency', ...wholeNumbers(1, 64) },
+  { ...executor, key: 'grace', ...decimals(3_600) },
+  { ...executor, key: 'url', ...urls },
+  {
+    ...executor,
+    key: 'name',
+    good: fc.constantFrom('a runner', 'é'.repeat(128)).map((text) => ({ text, value: text })),
+    bad: fc.constantFrom('x'.repeat(129), 'line\nbreak', 'nul\0'),
+  },
+  {
+    ...executor,
+    key: 'capabilities',
+    good: fc.constantFrom(
+      { text: 'x-tests', value: ['x-tests'] },
+      { text: 'isolation:vm, x-a:b', value: ['isolation:vm', 'x-a:b'] },
+    ),
+    bad: fc.constantFrom('tests', 'x-a,', 'x-a,x-a', 'isolation:', ' '),
+  },
+  { ...executor, key: 'identityFile', ...paths },
   { command: 'export', table: exportOptions, key: 'dataDir', ...paths },
   { command: 'export', table: exportOptions, key: 'out', ...paths },
   { command: 'import', table: importOptions, key: 'dataDir', ...paths },
@@ -148,7 +182,8 @@ function optionOf({ table, key }: Samples) {
 }
 
 test('every option of every command has its samples here', () => {
-  const keys = [serveOptions, simulateOptions, exportOptions, importOptions].flatMap((table) => Object.keys(table));
+  const tables = [serveOptions, simulateOptions, executorOptions, exportOptions, importOptions];
+  const keys = tables.flatMap((table) => Object.keys(table));
   assert.deepEqual(
     samples.map(({ key }) => key),
     keys,
@@ -255,8 +290,31 @@ test('the defaults are those of the documentation', () => {
     rate: 20,
     duration: undefined,
   });
+  assert.deepEqual(executorSettings(readOptions('executor', executorOptions, ['--run', "sh -c 'exit 3'"], {})), {
+    words: ['sh', '-c', 'exit 3'],
+    ask: undefined,
+    concurrency: 4,
+    grace: 5_000,
+    url: new URL('http://127.0.0.1:7337/'),
+    name: `${hostname()} runner`,
+    capabilities: [],
+    identityFile: `${dataDir}/executor.json`,
+  });
   assert.deepEqual(exportSettings(readOptions('export', exportOptions, [], {})), { dataDir, out: undefined });
   assert.deepEqual(importSettings(readOptions('import', importOptions, [], {})), { dataDir, file: undefined });
+});
+
+test('what executor is to run is looked at before anything is done', () => {
+  const words = (...args: string[]) => executorSettings(readOptions('executor', executorOptions, args, {})).words;
+  assert.deepEqual(words('--run', 'echo "$HOME" | cat', '--shell'), ['/bin/sh', '-c', 'echo "$HOME" | cat']);
+  assert.throws(() => words(), isMisuse('--run is missing'));
+  assert.throws(() => words('--run', "sh 'a"), isMisuse("--run has a ' that is never closed"));
+  assert.throws(() => words('--run', 'sh | cat'), isMisuse('--run has a | that only a shell understands'));
+  assert.throws(() => words('--run', 'no-such-program x'), isMisuse('--run needs a program', 'no-such-program'));
+  assert.throws(() => words('--run', 'a{objective} x'), isMisuse('the first word of --run is the program'));
+  assert.throws(() => words('--run', "''"), isMisuse('--run needs a program'));
+  const filled = () => words('--run', 'echo {objective}', '--shell');
+  assert.throws(filled, isMisuse('with --shell, --run fills nothing in: write "$CALLBOARD_OBJECTIVE"'));
 });
 
 test('the data folder is below XDG_DATA_HOME where that is absolute', () => {
@@ -267,7 +325,13 @@ test('the data folder is below XDG_DATA_HOME where that is absolute', () => {
 });
 
 test('the help of a command shows each flag, its variable and its default in 80 columns', () => {
-  const tables = { serve: serveOptions, simulate: simulateOptions, export: exportOptions, import: importOptions };
+  const tables = {
+    serve: serveOptions,
+    simulate: simulateOptions,
+    executor: executorOptions,
+    export: exportOptions,
+    import: importOptions,
+  };
   for (const [command, table] of Object.entries(tables)) {
     const help = helpText(command, 'What it does.', table, {});
     const prose = help.replaceAll(/\s+/g, ' ');

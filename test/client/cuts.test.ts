@@ -245,7 +245,7 @@ test('two executors of one identity do not take the place of each other as fast 
   const onWarning = (message: string): void => void warnings.push(message);
   await start(t, server, { executorId, clock, random: () => 0.5, onWarning, onDispatch: () => undefined });
   await start(t, server, { executorId, onDispatch: () => undefined });
-  await until(() => warnings.some((warning) => warning.includes('4002')));
+  await until(() => warnings.some((warning) => /4002 .*another process have the same identity/.test(warning)));
   // The wait before the next attempt, and nothing else.
   await until(() => clock.pending === 1);
   clock.advance(14_999);
