@@ -32,8 +32,9 @@ const missionLimit = 60_000;
 /** Milliseconds between two looks at a mission: at first, and at most. */
 const firstLook = 50;
 const slowestLook = 500;
-/** Milliseconds in which executors notice that their connections are cut. */
+/** Milliseconds between two looks whether a connection is cut; for how long, where nothing answers: Callboard may be stopping. */
 const noticeTime = 100;
+const stopTime = 10_000;
 
 /** What a mission is to be. */
 export interface Plan {
@@ -155,7 +156,9 @@ export class SimulatedOperator {
         return { answer: await ask(this.#options.url, call, answer) };
       } catch (error) {
         if (call.method === 'GET' && !(error instanceof Unreachable)) throw error;
-        await sleep(noticeTime, undefined, { signal: this.#options.stop });
+        const end = performance.now() + (error instanceof Unreachable ? stopTime : 0);
+        do await sleep(noticeTime, undefined, { signal: this.#options.stop });
+        while (this.#options.troubledAt() < since && performance.now() < end);
         if (this.#options.troubledAt() < since) throw error;
         return undefined;
       }
