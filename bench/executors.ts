@@ -1,5 +1,6 @@
 /**
- * Executors for the load generators: registered over REST, connected over WebSockets, and accepting whatever is dispatched.
+ * Executors for the load generators of floods: registered over REST, connected over WebSockets, and accepting whatever is
+ * dispatched. Not those of the SDK: they send frames that were encoded before, straight to their sockets.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -15,7 +16,8 @@ const registered = v.object({ token: v.string() });
 const listed = v.object({
   executors: v.array(v.object({ executor_id: v.string(), connected: v.boolean(), active_mission_count: v.number() })),
 });
-const dispatched = v.object({ mission_id: v.string() });
+/** What a server lists of an executor. */
+type Listed = v.InferOutput<typeof listed>['executors'][number];
 
 /** One executor with its connection open. */
 export class Executor {
@@ -106,7 +108,7 @@ export class Fleet {
   readonly url: URL;
   readonly #agent: Agent;
   readonly #receiver: DispatchReceiver;
-  readonly #members = new Map<string, Executor>();
+  readonly #members: Executor[] = [];
 
   private constructor(agent: Agent, url: URL, receiver: DispatchReceiver) {
     this.#agent = agent;
@@ -114,45 +116,32 @@ export class Fleet {
     this.#receiver = receiver;
   }
 
-  /** @param onDispatch told of each mission once its dispatch has been answered; default: nobody */
-  static async start(
-    agent: Agent,
-    url: URL,
-    onDispatch: (executor: Executor, missionId: string) => void = () => {},
-  ): Promise<Fleet> {
-    const receiver = await startDispatchReceiver((executorId, missionId) => {
-      const executor = fleet.#members.get(executorId);
-      if (executor !== undefined) onDispatch(executor, missionId);
-    });
-    const fleet = new Fleet(agent, url, receiver);
-    return fleet;
+  static async start(agent: Agent, url: URL): Promise<Fleet> {
+    return new Fleet(agent, url, await startDispatchReceiver());
   }
 
   /** Registers and connects so many more executors, and waits until the server lists every one as connected. */
   async join(count: number): Promise<Executor[]> {
     const executors = await inParallel(Array.from({ length: count }), () => this.#connect());
     // A server may see a connection a little after its client does, and dispatches only to those it sees.
-    await this.#listing(executors, ({ connected }) => connected, 'listed as connected');
+    await untilListed(this.#agent, this.url, executors, ({ connected }) => connected, 'listed as connected');
     return executors;
   }
 
   /** Waits until the server counts no live mission for any of these executors. */
   async idle(executors: readonly Executor[]): Promise<void> {
-    await this.#listing(executors, ({ active_mission_count }) => active_mission_count === 0, 'without live missions');
+    const isIdle = ({ active_mission_count }: Listed) => active_mission_count === 0;
+    await untilListed(this.#agent, this.url, executors, isIdle, 'without live missions');
   }
 
-  /** Disconnects an executor and deregisters it. */
-  async leave(executor: Executor): Promise<void> {
-    this.#members.delete(executor.id);
-    executor.close();
-    const { id, token } = executor;
-    const { status } = await send(this.#agent, 'DELETE', this.#route(`executors/${id}`), undefined, token);
-    if (status !== 204) throw new Error(`DELETE of an executor answered ${status}, not 204.`);
-  }
-
-  /** All leave. */
+  /** All disconnect and are deregistered. */
   async close(): Promise<void> {
-    await inParallel([...this.#members.values()], (executor) => this.leave(executor));
+    await inParallel(this.#members, async (executor) => {
+      executor.close();
+      const { id, token } = executor;
+      const { status } = await send(this.#agent, 'DELETE', this.#route(`executors/${id}`), undefined, token);
+      if (status !== 204) throw new Error(`DELETE of an executor answered ${status}, not 204.`);
+    });
     this.#receiver.close();
   }
 
@@ -176,33 +165,40 @@ export class Fleet {
       webSocket.once('error', reject);
     });
     const executor = new Executor(id, token, webSocket, socket);
-    this.#members.set(id, executor);
+    this.#members.push(executor);
     return executor;
-  }
-
-  /** Asks for the list of executors until it says of each of these what `fits` looks for. */
-  async #listing(
-    executors: readonly Executor[],
-    fits: (listed: { connected: boolean; active_mission_count: number }) => boolean,
-    what: string,
-  ): Promise<void> {
-    let deadline = Date.now() + connectTimeLimit;
-    let waiting = new Set(executors.map(({ id }) => id));
-    for (;;) {
-      const list = v.parse(listed, await sendExpecting(200, this.#agent, 'GET', this.#route('executors')));
-      const fitting = new Set(list.executors.filter(fits).map(({ executor_id }) => executor_id));
-      const left = new Set([...waiting].filter((id) => !fitting.has(id)));
-      if (left.size === 0) return;
-      for (const { closed } of executors) closed.throwIfAborted();
-      if (left.size < waiting.size) deadline = Date.now() + connectTimeLimit;
-      if (Date.now() > deadline) throw new Error(`${left.size} executors are still not ${what}.`);
-      waiting = left;
-      await delay(10);
-    }
   }
 
   #route(path: string): URL {
     return new URL(`/api/v1/${path}`, this.url);
+  }
+}
+
+/**
+ * Asks for the list of executors until it says of each of these what `fits` looks for.
+ *
+ * @param executors with the signal that tells of the end of their connections
+ * @param what what `fits` looks for, in words
+ */
+export async function untilListed(
+  agent: Agent,
+  url: URL,
+  executors: readonly Pick<Executor, 'id' | 'closed'>[],
+  fits: (listed: Listed) => boolean,
+  what: string,
+): Promise<void> {
+  let deadline = Date.now() + connectTimeLimit;
+  let waiting = new Set(executors.map(({ id }) => id));
+  for (;;) {
+    const list = v.parse(listed, await sendExpecting(200, agent, 'GET', new URL('/api/v1/executors', url)));
+    const fitting = new Set(list.executors.filter(fits).map(({ executor_id }) => executor_id));
+    const left = new Set([...waiting].filter((id) => !fitting.has(id)));
+    if (left.size === 0) return;
+    for (const { closed } of executors) closed.throwIfAborted();
+    if (left.size < waiting.size) deadline = Date.now() + connectTimeLimit;
+    if (Date.now() > deadline) throw new Error(`${left.size} executors are still not ${what}.`);
+    waiting = left;
+    await delay(10);
   }
 }
 
@@ -211,21 +207,12 @@ interface DispatchReceiver {
   close(): void;
 }
 
-/** The executors' own REST endpoint, each below its id: answers 202 to every dispatch, then tells of it. */
-async function startDispatchReceiver(
-  onDispatch: (executorId: string, missionId: string) => void,
-): Promise<DispatchReceiver> {
+/** The executors' own REST endpoint, each below its id: answers 202 to every dispatch. */
+async function startDispatchReceiver(): Promise<DispatchReceiver> {
   const server = createServer((request, response) => {
-    const executorId = /^\/([^/]+)\/(?:.*\/)?dispatch$/.exec(request.url ?? '')?.[1];
-    let text = '';
-    request.setEncoding('utf8');
-    request.on('data', (chunk: string) => {
-      text += chunk;
-    });
-    request.on('end', () => {
-      response.writeHead(executorId === undefined ? 404 : 202, { 'content-type': 'application/json' }).end('{}');
-      if (executorId !== undefined) onDispatch(executorId, v.parse(dispatched, JSON.parse(text)).mission_id);
-    });
+    const status = request.url?.endsWith('/dispatch') ? 202 : 404;
+    request.resume();
+    request.on('end', () => response.writeHead(status, { 'content-type': 'application/json' }).end('{}'));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

@@ -1,18 +1,18 @@
 /**
  * The load generator of whole missions: node dist/bench/missions-client.js --url http://127.0.0.1:7337
  *
- * It dispatches missions, lets its executors run them (`started`, some `progress`, `completed`), and asks for each until it is
- * `done` with exactly its events. So many are under way at once; each begins when one before has ended, or at a steady rate.
+ * It dispatches missions, lets its executors, which are those of the SDK, run them (`started`, some `progress`, `completed`),
+ * and asks for each until it is `done` with exactly its events. So many are under way at once; each begins when one before has ended, or at a steady rate.
  * Executors can come and go meanwhile. It prints the lines described in client-report.ts; exit code 1 and one line on stderr
  * where a mission ends otherwise.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import type { AssignedMission } from '../src/client/index.js';
 import { type Means, runClientProgram } from './client-program.js';
 import type { MissionsResult } from './client-report.js';
 import { cpuTimeEach, readCpuTime } from './cpu.js';
-import { type Executor, Fleet } from './executors.js';
-import { eventFrames, progressRounds } from './frames.js';
+import { Crew } from './crew.js';
 import { Latencies } from './latencies.js';
 import { readAnonymousMemory } from './memory.js';
 import { checkNewest, dispatch, missionIn, newMissionId } from './missions.js';
@@ -39,53 +39,17 @@ const pid = Number(values['server-pid']);
 const progressEvents = Number(values.progress);
 const turnover = Number(values.turnover) * 1000;
 
-/** What an executor does with a mission: all of its events, a frame each. */
-function work(executor: Executor, missionId: string): void {
-  const frames = [
-    eventFrames(executor.id, [missionId], 'mission.started', { state: 'running', agent_runtime: 'bench' }),
-    ...progressRounds(executor.id, [missionId], progressEvents),
-    eventFrames(executor.id, [missionId], 'mission.completed', { state: 'done', exit_code: 0 }),
-  ];
-  for (const frame of frames) executor.send(frame, 1);
-}
-
-/** Executors that take missions in turn. One can be relieved: another comes, and it leaves when its missions are done. */
-class Crew {
-  readonly #fleet: Fleet;
-  readonly #underWay = new Map<Executor, Set<Promise<void>>>();
-  #turn = 0;
-
-  constructor(fleet: Fleet, executors: readonly Executor[]) {
-    this.#fleet = fleet;
-    for (const executor of executors) this.#underWay.set(executor, new Set());
-  }
-
-  /** Has a mission done by the next in turn. */
-  async give(mission: (executor: Executor) => Promise<void>): Promise<void> {
-    const all = [...this.#underWay];
-    const [executor, missions] = all[this.#turn++ % all.length] ?? [];
-    if (executor === undefined || missions === undefined) throw new Error('There are no executors.');
-    const done = mission(executor);
-    missions.add(done);
-    await done;
-    missions.delete(done);
-  }
-
-  /** Relieves the one who has been here longest. */
-  async relieve(): Promise<void> {
-    const [longest] = this.#underWay;
-    for (const executor of await this.#fleet.join(1)) this.#underWay.set(executor, new Set());
-    if (longest === undefined) return;
-    const [executor, missions] = longest;
-    this.#underWay.delete(executor);
-    await Promise.all(missions);
-    await this.#fleet.leave(executor);
-  }
+/** What an executor does with a mission: says all that is to be said. Progress is about 250 bytes of JSON each. */
+function work(mission: AssignedMission): void {
+  const running = mission.started({ agent_runtime: 'bench' });
+  for (let iteration = 0; iteration < progressEvents; iteration++)
+    running.progress({ phase: 'build', iteration, tokens_used: 40_000, summary: 'tests run', pct_complete: 40 });
+  running.complete({ exit_code: 0 });
 }
 
 async function run({ agent, progress }: Means): Promise<MissionsResult> {
-  const fleet = await Fleet.start(agent, url, work);
-  const crew = new Crew(fleet, await fleet.join(Number(values.executors)));
+  const crew = new Crew(agent, url, work);
+  await crew.join(Number(values.executors));
   const [dispatched, done] = [new Latencies(), new Latencies()];
   const memory: [number, number][] = [];
   const rate = Number(values.rate) / 1000;
@@ -98,13 +62,13 @@ async function run({ agent, progress }: Means): Promise<MissionsResult> {
   const ownCpuBefore = process.cpuUsage();
   const start = performance.now();
 
-  const mission = async (executor: Executor, due: number) => {
+  const mission = async (executorId: string, due: number) => {
     const id = newMissionId();
     // Where executors leave, the one who is about to must not be given more.
-    const filter = turnover > 0 ? { executor_id: executor.id } : { capabilities: [fleet.capability] };
+    const filter = turnover > 0 ? { executor_id: executorId } : { capabilities: [crew.capability] };
     await dispatch(agent, url, id, filter);
     dispatched.record(performance.now() - due);
-    const status = await missionIn('done', agent, url, id, executor.closed, 1);
+    const status = await missionIn('done', agent, url, id, crew.troubled, 1);
     done.record(performance.now() - due);
     const events = status.recent_events.map(({ event }) => event);
     if (events.length !== progressEvents + 2 || events[0] !== 'mission.started') {
@@ -118,7 +82,7 @@ async function run({ agent, progress }: Means): Promise<MissionsResult> {
       const due = rate > 0 ? start + begun / rate : performance.now();
       begun++;
       if (due > performance.now()) await delay(due - performance.now());
-      await crew.give((executor) => mission(executor, due));
+      await crew.give((executorId) => mission(executorId, due));
     }
   };
   /** Once a second: where it stands. */
@@ -145,7 +109,7 @@ async function run({ agent, progress }: Means): Promise<MissionsResult> {
   isOver.abort();
   await relieved;
   clearInterval(watch);
-  await fleet.close();
+  await crew.close();
   return {
     missions: ended,
     events: ended * (progressEvents + 2),

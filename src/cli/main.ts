@@ -73,6 +73,8 @@ const commands = new Map<string, Command>([
       const { simulate } = await import('./simulate.js');
       return simulate(simulateSettings(read));
     },
+    'It goes on where Callboard is restarted meanwhile: every mission is to end as it should all the same. It ends early ' +
+      'when an executor has had no connection for half a minute.',
   ),
   optionsOnly(
     'export',

@@ -8,12 +8,10 @@ const timeLimit = 15_000;
 
 /** What one request says. */
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST';
   /** Below the URL of Callboard, without a slash in front: `api/v1/executors`. */
   readonly path: string;
   readonly body?: object;
-  /** A bearer token. */
-  readonly token?: string;
 }
 
 /**
@@ -42,14 +40,11 @@ export async function ask<T>(base: URL, call: Call, answer: v.GenericSchema<unkn
 }
 
 /** Sends the request and reads the answer; its content is undefined where it is not JSON. */
-async function exchange(base: URL, { method, path, body, token }: Call) {
+async function exchange(base: URL, { method, path, body }: Call) {
   try {
     const response = await fetch(new URL(path, base), {
       method,
-      headers: {
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      },
+      headers: body === undefined ? {} : { 'content-type': 'application/json' },
       body: body === undefined ? null : JSON.stringify(body),
       redirect: 'error',
       signal: AbortSignal.timeout(timeLimit),
@@ -79,7 +74,7 @@ function reason(error: unknown): string {
 }
 
 /** What a text says as JSON; undefined where it is none. */
-export function parseJson(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -16,10 +16,14 @@ const maxLive = 1_000;
 const maxStarting = 16;
 /** Problems that are kept in words; the rest are only counted. */
 const maxProblems = 10;
+/** Milliseconds that an executor may be without a connection, and between two looks whether one is. */
+const maxLost = 30_000;
+const lookTime = 1_000;
 
 /**
  * Registers and connects executors, dispatches missions to them, follows each to its end, prints a summary and takes
- * the executors away again. SIGINT or SIGTERM, or an executor that loses its connection, ends it early.
+ * the executors away again. It rides over cuts and over a restart of Callboard, after which every mission is to end as
+ * it should all the same. SIGINT or SIGTERM, or an executor without a connection for half a minute, ends it early.
  *
  * @returns The exit code: 0 where every mission ended as it should and nothing ended the simulation early.
  * @throws CommandError where Callboard cannot be reached, or does not take the executors.
@@ -61,7 +65,12 @@ class Simulation {
   constructor(settings: SimulateSettings) {
     this.#settings = settings;
     setMaxListeners(0, this.#halt.signal); // One for everything that waits.
-    this.#operator = new SimulatedOperator(settings.url, `simulation-${this.#name}`, this.#halt.signal);
+    this.#operator = new SimulatedOperator({
+      url: settings.url,
+      session: `simulation-${this.#name}`,
+      stop: this.#halt.signal,
+      troubledAt: () => Math.max(...[...this.#executors.values()].map(({ troubledAt }) => troubledAt)),
+    });
   }
 
   /** Ends the simulation early; what is under way is counted as not ended as it should. */
@@ -73,6 +82,7 @@ class Simulation {
 
   /** Runs from the first registration to the last deregistration. */
   async run(): Promise<void> {
+    const watching = setInterval(() => this.#watch(), lookTime);
     try {
       await this.#gather();
       const start = performance.now();
@@ -81,6 +91,7 @@ class Simulation {
     } catch (error) {
       if (!this.#halt.signal.aborted) throw error;
     } finally {
+      clearInterval(watching);
       await this.#disperse();
     }
   }
@@ -88,9 +99,10 @@ class Simulation {
   progress(): string {
     const { executors, missions, duration } = this.#settings;
     const goal = duration === undefined ? `/${missions}` : '';
+    const lost = [...this.#executors.values()].filter(({ isConnected }) => !isConnected).length;
     return this.#dispatched === 0
       ? `${this.#executors.size}/${executors} executors`
-      : `${this.#dispatched}${goal} dispatched, ${this.#dispatched - this.#ended} under way, ${this.#asItShould} done, ${this.#ended - this.#asItShould} not as they should`;
+      : `${this.#dispatched}${goal} dispatched, ${this.#dispatched - this.#ended} under way, ${this.#asItShould} done, ${this.#ended - this.#asItShould} not as they should${lost > 0 ? `, ${lost} executors without a connection` : ''}`;
   }
 
   summary() {
@@ -111,11 +123,11 @@ class Simulation {
 
   /** Starts the executors and waits until Callboard sees each as connected. */
   async #gather(): Promise<void> {
-    // The first one alone, so that a Callboard that is not there is tried once.
-    await this.#start(1);
-    const rest = Array.from({ length: this.#settings.executors - 1 }, (_, index) => index + 2);
+    // A Callboard that is not there is not waited for, as executors would.
+    await this.#operator.look();
+    const numbers = Array.from({ length: this.#settings.executors }, (_, index) => index + 1);
     const starting = new Semaphore(maxStarting);
-    const results = await Promise.allSettled(rest.map((number) => starting.run(() => this.#start(number))));
+    const results = await Promise.allSettled(numbers.map((number) => starting.run(() => this.#start(number))));
     const failure = results.find((result) => result.status === 'rejected');
     if (failure !== undefined) throw failure.reason;
   }
@@ -126,10 +138,15 @@ class Simulation {
       url: this.#settings.url,
       name: `simulated executor ${number}`,
       capabilities: ['isolation:none', 'runtime:custom:simulated', 'resumable', 'hitl', this.#capability],
-      onLost: (reason) => this.halt(reason),
     });
     this.#executors.set(executor.id, executor);
     await this.#operator.untilConnected(executor.id);
+  }
+
+  #watch(): void {
+    for (const executor of this.#executors.values())
+      if (executor.lostFor() > maxLost)
+        this.halt(`${executor.name} has had no connection for ${maxLost / 1000} s: ${executor.trouble}`);
   }
 
   /** Dispatches at the rate and resolves when every mission has ended. @param start When, on performance.now's clock. */
@@ -188,9 +205,8 @@ class Simulation {
     const stopping = new Semaphore(maxStarting);
     const closing = [...this.#executors.values()].map((executor) =>
       stopping.run(async () => {
-        await executor.close().catch((error: unknown) => {
-          if (!this.#halt.signal.aborted) this.#problem(`executor ${executor.id}: ${messageOf(error)}`);
-        });
+        const trouble = await executor.close();
+        if (trouble !== undefined && !this.#halt.signal.aborted) this.#problem(`${executor.name}: ${trouble}`);
         this.#events += executor.eventCount;
       }),
     );

@@ -1,6 +1,8 @@
 /** A server that loses an event is found out. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { runClient } from '../../bench/client-process.js';
+import { missionsResult } from '../../bench/client-report.js';
 import { type Flood, measureFlood } from '../../bench/flood.js';
 import { baseline, floor, type Server } from '../../bench/servers.js';
 import { startDroppingProxy } from './dropping-proxy.js';
@@ -45,3 +47,20 @@ test('any event is missed at the floor, which counts frames', async (t) => {
   await assert.rejects(result, /\d+ frames have arrived; \d+ were sent/);
   assert.equal(proxy.lost, 1);
 });
+
+// The first frame of each of the two executors is its resync; then come four of each mission.
+for (const [victim, what] of [
+  [2 + 4 * 5 + 1, 'any event'],
+  [0, 'nothing'],
+] as const)
+  test(`${what} is missed in whole missions where it is lost`, async (t) => {
+    const { url, stop } = await baseline.start(1, '');
+    t.after(stop);
+    const proxy = await startDroppingProxy(url, victim);
+    t.after(() => proxy.close());
+    const flags = { url: proxy.url.href, executors: 2, missions: 10, concurrency: 1, progress: 2 };
+    const result = runClient('./missions-client', flags, missionsResult, () => {});
+    if (victim === 0) assert.equal((await result).events, 40);
+    else await assert.rejects(result, /it shows 3 events from mission\.progress on; 4 were sent/);
+    assert.equal(proxy.lost, victim === 0 ? 0 : 1);
+  });

@@ -1,8 +1,11 @@
 /** `callboard simulate` against a real `callboard serve`: what it shows, and that it notices what is wrong. */
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import * as v from 'valibot';
 import {
@@ -24,8 +27,16 @@ const summarySchema = v.object({
 
 let server: Running;
 let url: string;
+/** A simulation whose Callboard is gone: it takes half a minute to end, in which the other tests run. */
+let abandoned: Running;
 before(async () => {
   ({ server, url } = await served());
+  const doomed = await served();
+  await using gateway = await Gateway.before(doomed.url);
+  abandoned = callboard(['simulate', '--url', gateway.url, '--duration', '600', '--rate', '1']);
+  await gateway.dispatches(1);
+  doomed.server.kill('SIGKILL');
+  await doomed.server.ended;
 });
 after(async () => {
   server.kill('SIGTERM');
@@ -58,7 +69,7 @@ test('two executors and twenty missions run to their ends, and each is shown as 
     assert.equal(recent_events.at(-1)?.event, 'mission.completed');
     for (const { event, executor_id } of recent_events) seen.add(event).add(executor_id);
   }
-  for (const event of ['assigned', 'started', 'progress', 'hitl_required', 'paused', 'suspended', 'reconnected']) {
+  for (const event of ['started', 'progress', 'hitl_required', 'hitl_responded', 'paused', 'resumed', 'suspended']) {
     assert.ok(seen.has(`mission.${event}`), `no mission.${event} was seen`);
   }
   assert.deepEqual(await executorIds(), [], 'the executors have left');
@@ -70,40 +81,101 @@ test('with --duration it keeps dispatching at the rate for that long', async () 
   assert.deepEqual({ code, missions: summary.missions, done: summary.done }, { code: 0, missions: 15, done: 15 });
 });
 
-const falsehoods: Readonly<Record<string, { told: (true_: MissionStatusResponse) => object; problem: RegExp }>> = {
-  'an event is missing': {
-    told: (status) => ({ ...status, recent_events: status.recent_events?.toSpliced(1, 1) }),
+/** An event of each of these names comes twice. */
+const twice =
+  (name: RegExp) =>
+  ({ recent_events: events = [] }: MissionStatusResponse): object => ({
+    recent_events: events.flatMap((event) => (name.test(event.event) ? [event, event] : event)),
+  });
+
+/** What Callboard tells of finished missions, and what is then said to be wrong. The n-th is told of the n-th mission. */
+const falsehoods: readonly { what: string; told: (true_: MissionStatusResponse) => object; problem: RegExp }[] = [
+  {
+    what: 'an event is missing',
+    told: ({ recent_events }) => ({ recent_events: recent_events?.toSpliced(1, 1) }),
+    problem: /\(plain\).*recent_events are/,
+  },
+  { what: 'a question is there twice', told: twice(/hitl_required/), problem: /\(question\).*recent_events are/ },
+  { what: 'a pause is there twice', told: twice(/paused/), problem: /\(pause\).*recent_events are/ },
+  { what: 'a suspension is there twice', told: twice(/suspended/), problem: /\(checkpoint\).*recent_events are/ },
+  {
+    what: 'one of the newest fifty events is missing',
+    told: ({ recent_events }) => ({ recent_events: recent_events?.toSpliced(7, 1) }),
+    problem: /\(chatter\).*recent_events are/,
+  },
+  {
+    what: 'the oldest event is missing',
+    told: ({ recent_events }) => ({ recent_events: recent_events?.slice(1) }),
     problem: /recent_events are/,
   },
-  'the oldest event is missing': {
-    told: (status) => ({ ...status, recent_events: status.recent_events?.slice(1) }),
+  {
+    what: 'an event says something else',
+    told: ({ recent_events }) => ({
+      recent_events: recent_events?.map((event) =>
+        event.event === 'mission.hitl_responded' ? { ...event, data: { ...event.data, response: 'No.' } } : event,
+      ),
+    }),
     problem: /recent_events are/,
   },
-  'an event is there twice': {
-    told: (status) => ({ ...status, recent_events: status.recent_events?.flatMap((event) => [event, event]) }),
-    problem: /recent_events are/,
-  },
-  'the events are in the wrong order': {
-    told: (status) => ({ ...status, recent_events: status.recent_events?.toReversed() }),
-    problem: /recent_events are/,
-  },
-  'the exit code is wrong': { told: (status) => ({ ...status, exit_code: 1 }), problem: /exit_code is 1, not 0/ },
-  'a field is told that the contract does not have': {
-    told: (status) => ({ ...status, colour: 'blue' }),
+  { what: 'the exit code is wrong', told: () => ({ exit_code: 1 }), problem: /exit_code is 1, not 0/ },
+  {
+    what: 'a field is told that the contract does not have',
+    told: () => ({ colour: 'blue' }),
     problem: /its answer is wrong at "colour"/,
   },
-};
+  {
+    what: 'the events are in the wrong order',
+    told: ({ recent_events = [] }) => ({
+      recent_events: [...recent_events.slice(-2, -1), ...recent_events.slice(0, -2), ...recent_events.slice(-1)],
+    }),
+    problem: /recent_events are/,
+  },
+];
 
-for (const [what, { told, problem }] of Object.entries(falsehoods)) {
-  test(`it ends with exit code 1 where ${what} in what Callboard tells of a finished mission`, async () => {
-    await using gateway = await Gateway.before(url, (status) => (status.state === 'done' ? told(status) : status));
-    const args = ['simulate', '--url', gateway.url, '--missions', '1', '--executors', '1'];
-    const { code, summary } = await simulated(callboard(args));
-    assert.match(summary.problems.join('\n'), problem);
-    const { ok, done, not_as_they_should } = summary;
-    assert.deepEqual({ code, ok, done, not_as_they_should }, { code: 1, ok: false, done: 0, not_as_they_should: 1 });
+test('what Callboard tells of a finished mission and is not true is noticed, and it ends with exit code 1', async (t) => {
+  const numberOf = (missionId: string) => Number(/\d+$/.exec(missionId)?.[0]);
+  await using gateway = await Gateway.before(url, {
+    told: (status) =>
+      status.state === 'done' ? { ...status, ...falsehoods[numberOf(status.mission_id)]?.told(status) } : status,
   });
-}
+  const missions = falsehoods.length;
+  const { code, summary } = await simulated(callboard(['simulate', '--url', gateway.url, '--missions', `${missions}`]));
+  const { ok, done, not_as_they_should } = summary;
+  assert.deepEqual(
+    { code, ok, done, not_as_they_should },
+    { code: 1, ok: false, done: 0, not_as_they_should: missions },
+  );
+  for (const [number, { what, problem }] of falsehoods.entries())
+    await t.test(what, () => {
+      const told = summary.problems.find((text) => numberOf(/^mission \S+/.exec(text)?.[0] ?? '') === number);
+      assert.match(told ?? 'nothing', problem);
+    });
+});
+
+test('it ends with exit code 1 where another answer than its own comes to an executor', async () => {
+  await using gateway = await Gateway.before(url, { asked: (text) => text.replace('Yes, go on.', 'No, go home') });
+  const { code, summary } = await simulated(callboard(['simulate', '--url', gateway.url, '--missions', '2']));
+  assert.match(summary.problems.join('\n'), /\(question\): state is failed.*error is it was answered "No, go home"/);
+  assert.deepEqual({ code, done: summary.done }, { code: 1, done: 1 });
+});
+
+test('it rides over a Callboard that is killed and started again: every mission ends as it should', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-simulate-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const first = await served(['--data-dir', dataDir]);
+  await using gateway = await Gateway.before(first.url);
+  const running = callboard(['simulate', '--url', gateway.url, '--missions', '60', '--rate', '60']);
+  await gateway.dispatches(30);
+  first.server.kill('SIGKILL');
+  await first.server.ended;
+  const second = await served(['--data-dir', dataDir]);
+  gateway.target = second.url;
+  const { code, summary } = await simulated(running);
+  second.server.kill('SIGTERM');
+  await second.server.ended;
+  assert.deepEqual(summary.problems, []);
+  assert.deepEqual({ code, ok: summary.ok, done: summary.done }, { code: 0, ok: true, done: 60 });
+});
 
 test('Ctrl-C stops it early with a summary and exit code 1, and its executors leave', async () => {
   await using gateway = await Gateway.before(url);
@@ -116,18 +188,7 @@ test('Ctrl-C stops it early with a summary and exit code 1, and its executors le
     { code: 1, ok: false, problems: ['stopped by SIGINT'] },
   );
   assert.deepEqual(await executorIds(), []);
-});
-
-test('it ends with exit code 1 where Callboard goes away under it', async () => {
-  const doomed = await served();
-  await using gateway = await Gateway.before(doomed.url);
-  const running = callboard(['simulate', '--url', gateway.url, '--duration', '600']);
-  await gateway.dispatches(3);
-  doomed.server.kill('SIGKILL');
-  await doomed.server.ended;
-  const { code, summary } = await simulated(running);
-  assert.equal(code, 1);
-  assert.match(summary.problems.join('\n'), /lost its connection|nothing answers/);
+  for (const id of gateway.missionIds) assert.match((await mission(id)).state, /^(done|failed)$/);
 });
 
 test('where nothing answers it says so in one line that tells what to do, with exit code 1', async () => {
@@ -147,9 +208,15 @@ test('where something else than Callboard answers it says so, with exit code 1',
   other.close();
   assert.match(
     stderr,
-    /^callboard simulate: POST \/api\/v1\/executors\/register: 404, not an answer of Callboard: is --url right\?\n$/,
+    /^callboard simulate: GET \/api\/v1\/executors: 404, not an answer of Callboard: is --url right\?\n$/,
   );
   assert.equal(code, 1);
+});
+
+test('it ends with exit code 1 where Callboard stays away', async () => {
+  const { code, summary } = await simulated(abandoned);
+  assert.match(summary.problems.join('\n'), /has had no connection for 30 s: /);
+  assert.deepEqual({ code, ok: summary.ok }, { code: 1, ok: false });
 });
 
 async function mission(id: string): Promise<MissionStatusResponse> {
@@ -168,30 +235,43 @@ function urlOf(http: Server): string {
   return `http://127.0.0.1:${address.port}`;
 }
 
-/** Stands before a Callboard, notes which missions are dispatched, and can change what is told of a mission. */
+interface Changes {
+  /** Changes what is told of a mission. */
+  readonly told?: (status: MissionStatusResponse) => object;
+  /** Changes what is asked; what comes of it has the same length. */
+  readonly asked?: (text: string) => string;
+}
+
+/** Stands before a Callboard, notes which missions are dispatched, and can change what is told and asked. */
 class Gateway {
   readonly url: string;
+  /** The URL of the Callboard. */
+  target: string;
   readonly missionIds: Set<string>;
   readonly #http: Server;
   readonly #sockets: Set<Socket>;
   readonly #news: EventEmitter;
 
-  private constructor(http: Server, missionIds: Set<string>, sockets: Set<Socket>, news: EventEmitter) {
+  private constructor(http: Server, target: string, missionIds: Set<string>, sockets: Set<Socket>, news: EventEmitter) {
     this.url = urlOf(http);
+    this.target = target;
     this.missionIds = missionIds;
     this.#http = http;
     this.#sockets = sockets;
     this.#news = news;
   }
 
-  static async before(target: string, told: (status: MissionStatusResponse) => object = (status) => status) {
+  static async before(
+    target: string,
+    { told = (status) => status, asked = (text) => text }: Changes = {},
+  ): Promise<Gateway> {
     const missionIds = new Set<string>();
     const sockets = new Set<Socket>();
     const news = new EventEmitter();
     const http = createServer((incoming, answer) => {
       const route = incoming.url ?? '';
       const { method, headers } = incoming;
-      const outgoing = request(new URL(route, target), { method, headers }, async (response) => {
+      const outgoing = request(new URL(route, gateway.target), { method, headers }, async (response) => {
         let text = '';
         for await (const chunk of response.setEncoding('utf8')) text += chunk;
         const [, dispatched] = /^\/api\/v1\/missions\/([^/]+)$/.exec(route) ?? [];
@@ -203,10 +283,12 @@ class Gateway {
         answer.writeHead(response.statusCode ?? 500, { 'content-type': 'application/json' }).end(text);
       });
       outgoing.on('error', () => incoming.socket.destroy());
-      incoming.pipe(outgoing);
+      incoming.setEncoding('utf8');
+      incoming.on('data', (text: string) => outgoing.write(asked(text)));
+      incoming.on('end', () => outgoing.end());
     });
     http.on('upgrade', (incoming, socket: Socket, head) => {
-      const { hostname, port } = new URL(target);
+      const { hostname, port } = new URL(gateway.target);
       const onward = connect(Number(port), hostname);
       const lines = [`${incoming.method} ${incoming.url} HTTP/1.1`];
       for (const [name, value] of Object.entries(incoming.headers)) lines.push(`${name}: ${value}`);
@@ -228,7 +310,8 @@ class Gateway {
     });
     http.listen(0, '127.0.0.1');
     await once(http, 'listening');
-    return new Gateway(http, missionIds, sockets, news);
+    const gateway = new Gateway(http, target, missionIds, sockets, news);
+    return gateway;
   }
 
   /** Resolves when at least so many missions were dispatched and looked at. */
