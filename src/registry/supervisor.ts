@@ -30,6 +30,7 @@ import type { IdentityStore } from './identity-store.js';
 import { LateAborts } from './late-aborts.js';
 import { Missions } from './missions.js';
 import { Outbox } from './outbox.js';
+import { QuestionPages } from './question-pages.js';
 import { Questions } from './questions.js';
 import type { Stage } from './stage.js';
 import { keptExecutorOf, summaryOf } from './views.js';
@@ -75,6 +76,7 @@ export class Supervisor<Kept> {
   readonly identities: IdentityStore;
   readonly system: System;
   readonly missions: Missions<Kept>;
+  readonly questionPages: QuestionPages<Kept>;
   /** Replays the dispatch of a mission that never arrived, where somebody does; by default it is in doubt. */
   onUndelivered: (missionId: string) => void = (missionId) => this.missions.doubt(missionId);
   readonly #stage: Stage<Kept>;
@@ -113,10 +115,15 @@ export class Supervisor<Kept> {
       directory: this.directory,
       actors: this.#actors,
       outbox: this.#outbox,
-      questions: this.#questions,
       emit: (event) => this.#emit(event),
       timestamp: () => this.#timestamp(),
       store: options.store,
+    });
+    this.questionPages = new QuestionPages({
+      directory: this.directory,
+      actors: this.#actors,
+      questions: this.#questions,
+      system: this.system,
     });
     if (options.store !== undefined)
       this.#lateAborts = new LateAborts(options.store, (executorId, missionId) =>

@@ -174,8 +174,12 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
   app.get('/api/v1/hitl', async (c) => {
     const parsed = parseQuestionsQuery(c.req.query());
     if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
-    const { questions, next } = await supervisor.missions.questions(parsed.query.cursor, parsed.query.limit);
-    return json(c, { questions, ...(next && { next_cursor: `${next.at}-${next.number}` }) });
+    const { questions, unread, next } = await supervisor.questionPages.read(parsed.query);
+    return json(c, {
+      questions,
+      ...(unread.length > 0 && { unread }),
+      ...(next && { next_cursor: `${next.at}-${next.number}` }),
+    });
   });
 
   for (const action of ['pause', 'resume', 'abort'] as const satisfies readonly OperatorAction[])

@@ -1,4 +1,4 @@
-/** Resync over real sockets: dispatches that never arrived, aborts told late, and human questions. */
+/** Resync over real sockets: dispatches that never arrived, and aborts told late. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import * as v from 'valibot';
 import { parseDispatchPayload } from '../../src/contract/index.js';
 import { Dispatcher } from '../../src/server/dispatch.js';
 import type { CallboardServer } from '../../src/server/index.js';
@@ -19,7 +18,6 @@ import {
   inState,
   mission,
   post,
-  send,
   serve,
   until,
 } from './helpers.js';
@@ -207,98 +205,4 @@ test('an abort that took effect while the executor was away is told late, also w
     back.received.map(({ event, mission_id, data }) => [event, mission_id, data]),
     [['mission.aborted', 'aborted', { state: 'aborted', aborted_by: 'operator' }]],
   );
-});
-
-// Open questions.
-
-const questionsPage = v.strictObject({
-  questions: v.array(
-    v.strictObject({
-      mission_id: v.string(),
-      executor_id: v.string(),
-      hitl_id: v.string(),
-      prompt: v.string(),
-      context: v.optional(v.string()),
-      asked_at: v.string(),
-      expires_at: v.optional(v.string()),
-    }),
-  ),
-  next_cursor: v.optional(v.string()),
-});
-
-const questions = async (server: CallboardServer, query = '') => {
-  const { status, body } = await send(`${server.url}/api/v1/hitl?${query}`);
-  assert.equal(status, 200);
-  return v.parse(questionsPage, body);
-};
-const ids = async (server: CallboardServer): Promise<string[]> =>
-  (await questions(server)).questions.map(({ mission_id }) => mission_id);
-
-for (const kept of [true, false])
-  test(`open questions are listed, the oldest first, in pages, ${kept ? 'also after a restart' : 'without a store'}`, async (t) => {
-    const dataDir = kept ? folder(t) : undefined;
-    const server = await serve(t, { dataDir, threads: 2 });
-    const peer = await executor(t, server, {}, id);
-    const ask = (missionId: string, ts: string, more: object = {}): void =>
-      peer.ws.send(
-        JSON.stringify({
-          event: 'mission.hitl_required',
-          executor_id: id,
-          mission_id: missionId,
-          ts,
-          data: { hitl_id: `of ${missionId}`, prompt: `May ${missionId}?`, ...more },
-        }),
-      );
-    for (const missionId of ['b', 'a', 'c', 'd', 'e']) await server.registry.assignMission(missionId, id);
-    ask('a', '2026-01-01T00:00:01Z', { context: 'c', expires_at: '2100-01-01T00:00:00Z' });
-    ask('b', '2026-01-01T00:00:03Z');
-    ask('c', '2026-01-01T02:00:02+02:00');
-    ask('d', '2026-01-01T00:00:03Z');
-    ask('e', '2026-01-01T00:00:00Z');
-    await until(async () => (await ids(server)).length === 5);
-    assert.equal(
-      (await post(`${server.url}/api/v1/missions/e/hitl_response`, { hitl_id: 'of e', response: 'r' })).status,
-      202,
-    );
-    assert.deepEqual(await ids(server), ['a', 'c', 'b', 'd']);
-
-    let now = server;
-    if (kept) {
-      await server.close();
-      now = await serve(t, { dataDir, threads: 1 });
-    }
-    assert.deepEqual(await ids(now), ['a', 'c', 'b', 'd']);
-    const first = await questions(now, 'limit=3');
-    assert.deepEqual(first.questions[0], {
-      mission_id: 'a',
-      executor_id: id,
-      hitl_id: 'of a',
-      prompt: 'May a?',
-      context: 'c',
-      asked_at: '2026-01-01T00:00:01Z',
-      expires_at: '2100-01-01T00:00:00Z',
-    });
-    const second = await questions(now, `limit=3&cursor=${first.next_cursor}`);
-    assert.deepEqual([second.questions.map(({ mission_id }) => mission_id), second.next_cursor], [['d'], undefined]);
-
-    // One whose mission is over, and one that a resync finds, which stays.
-    const back = kept ? await dial(t, now, id, peer.token) : peer;
-    assert.equal((await post(`${now.url}/api/v1/missions/b/abort`)).status, 202);
-    resync(back, ['a', 'c', 'd']);
-    await inState(now, 'a', 'running');
-    await until(async () => (await ids(now)).length === 3);
-    assert.deepEqual(await ids(now), ['a', 'c', 'd']);
-    const answered = await post(`${now.url}/api/v1/missions/a/hitl_response`, { hitl_id: 'of a', response: 'yes' });
-    assert.equal(answered.status, 202);
-    await until(async () => (await ids(now)).length === 2);
-    await until(() =>
-      back.received.some(({ event, mission_id }) => event === 'mission.hitl_responded' && mission_id === 'a'),
-    );
-  });
-
-test('the list of questions knows limit and cursor, and nothing else', async (t) => {
-  const server = await serve(t);
-  for (const query of ['limit=0', 'limit=1001', 'cursor=1', 'cursor=x-1', 'cursor=1-1-1', 'state=running'])
-    assertError(await send(`${server.url}/api/v1/hitl?${query}`), 'invalid_payload');
-  assert.deepEqual(await questions(server), { questions: [] });
 });
