@@ -96,10 +96,17 @@ export class Missions<Kept> {
     this.#emit(['mission:assigned', { missionId, executorId }]);
   }
 
-  fail(missionId: string, error: string): void {
+  /** An executor took a mission that was suspended before it had begun, its dispatch having been replayed. */
+  reassign(missionId: string, executorId: string): void {
+    this.#outbox.decide(missionId, executorId, { type: 'assigned', missionId });
+    this.#emit(['mission:assigned', { missionId, executorId }]);
+  }
+
+  /** @param unlessBegun not if its executor has it already */
+  fail(missionId: string, error: string, unlessBegun = false): void {
     const entry = this.#directory.missions.get(missionId);
     if (entry && !isTerminal(entry.state))
-      this.#outbox.decide(missionId, entry.executorId, { type: 'fail', missionId, error });
+      this.#outbox.decide(missionId, entry.executorId, { type: 'fail', missionId, error, unlessBegun });
   }
 
   /** The executor's resync has left it out, and its dispatch can't be replayed: unless the executor is heard of it, it is lost. */

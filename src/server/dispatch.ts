@@ -33,7 +33,7 @@ interface Known {
   /** Of the payload, to tell a repetition from another mission of the same id. */
   readonly fingerprint: string;
   readonly answer: Promise<DispatchAnswer>;
-  /** Where no store keeps it: what a replay needs, until the mission is past `assigned`. */
+  /** Where no store keeps it: what a replay needs, until the mission has begun. */
   dispatched: Dispatched | undefined;
 }
 
@@ -45,7 +45,12 @@ interface Dispatched {
 /** Missions whose dispatch is replayed to one executor at a time. */
 const REPLAYS_AT_ONCE = 4;
 
-const isPastAssigned = (state: MissionState): boolean => state !== 'queued' && state !== 'assigned';
+/**
+ * Whether a mission in this state may never have got past `assigned`. Of one that is suspended, its executor having left,
+ * its actor knows.
+ */
+const mayBeUnbegun = (state: MissionState): boolean =>
+  state === 'queued' || state === 'assigned' || state === 'suspended';
 
 export class Dispatcher {
   readonly #supervisor: Supervisor<string>;
@@ -143,22 +148,23 @@ export class Dispatcher {
     const kept = keptAnswerOf(found);
     if (kept !== undefined) return kept;
     // Callboard was stopped while it was being dispatched: the executor's resync shows whether it arrived.
-    const { directory, missions, store } = this.#supervisor;
-    if (directory.missions.get(missionId)?.state === 'queued') {
+    const { missions, store } = this.#supervisor;
+    if (this.#isCutShort(found)) {
       const answer = await this.#outcome(missionId);
+      await missions.look(missionId)?.later();
       if (answer !== undefined) {
-        await missions.look(missionId)?.later();
         await store?.kept();
         return answer;
       }
     }
-    const state = directory.missions.get(missionId)?.state ?? found.state.state;
+    const now = (await store?.find(missionId)) ?? found;
+    const state = this.#stateOf(now);
+    if (this.#isCutShort(now))
+      return refusal(
+        'executor_not_connected',
+        `mission ${missionId} is ${state}: its dispatch was cut short, and is repeated when its executor has resynced`,
+      );
     switch (state) {
-      case 'queued':
-        return refusal(
-          'executor_not_connected',
-          `mission ${missionId} is queued: its dispatch was cut short, and is repeated when its executor has resynced`,
-        );
       case 'failed':
       case 'aborted':
         return refusal('mission_exists', `mission ${missionId} exists, and has ${state} before it was assigned`);
@@ -170,7 +176,17 @@ export class Dispatcher {
     }
   }
 
-  /** What becomes of a mission that is queued: the answer of its replay; undefined if it moves on by itself, or not in time. */
+  #stateOf({ mission: { missionId }, state: { state } }: Found): MissionState {
+    return this.#supervisor.directory.missions.get(missionId)?.state ?? state;
+  }
+
+  /** Whether a mission that nobody was answered about is still to be dispatched, for all that is known. */
+  #isCutShort(found: Found): boolean {
+    const state = this.#stateOf(found);
+    return state === 'queued' || (state === 'suspended' && found.state.heard !== true);
+  }
+
+  /** What becomes of a mission whose dispatch was cut short: the answer of its replay; undefined if it moves on by itself, or not in time. */
   #outcome(missionId: string): Promise<DispatchAnswer | undefined> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#settle(missionId, undefined), this.#timeout);
@@ -192,7 +208,7 @@ export class Dispatcher {
   moved(missionId: string, state: MissionState): void {
     if (state !== 'queued') this.#settle(missionId, undefined);
     const known = this.#known.get(missionId);
-    if (known !== undefined && isPastAssigned(state)) known.dispatched = undefined;
+    if (known !== undefined && !mayBeUnbegun(state)) known.dispatched = undefined;
   }
 
   /**
@@ -238,18 +254,14 @@ export class Dispatcher {
       return;
     }
     const executor = directory.executors.get(executorId);
-    if (executor === undefined || !this.#isUnheard(missionId)) return;
+    const state = directory.missions.get(missionId)?.state;
+    if (executor === undefined || state === undefined || !mayBeUnbegun(state)) return;
     const { sessionId, payload } = dispatched;
     const answer = await this.#forward(sessionId, payload, executor, true);
     if (found !== undefined && keptAnswerOf(found) === undefined)
       store?.keep({ type: 'answer', number: found.number, answer: { ...answer.body } });
     if (this.#sampler.admits('replay')) this.#log.info({ missionId, ...answer.body }, 'a dispatch was replayed');
     this.#settle(missionId, answer);
-  }
-
-  #isUnheard(missionId: string): boolean {
-    const state = this.#supervisor.directory.missions.get(missionId)?.state;
-    return state !== undefined && !isPastAssigned(state);
   }
 
   #pick(payload: DispatchPayload): ExecutorRegistration | DispatchAnswer {
@@ -290,7 +302,7 @@ export class Dispatcher {
     const signal = again ? AbortSignal.any([timeout, this.#closed.signal]) : timeout;
     const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
       // It may have shown by itself meanwhile that the first one arrived.
-      if (!again || this.#isUnheard(missionId)) this.#supervisor.missions.fail(missionId, `${code}: ${detail}`);
+      this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, again);
       return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
     };
     const post = (url: string): Promise<Response> =>
@@ -314,9 +326,12 @@ export class Dispatcher {
       // It has the mission, whatever becomes of the rest of its answer.
       const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
       // One that is over by now may even be forgotten already: it is not to come back.
-      const state = this.#supervisor.directory.missions.get(missionId)?.state;
+      const { directory, missions } = this.#supervisor;
+      const state = directory.missions.get(missionId)?.state;
       if (state === undefined || state === 'aborted') this.#supervisor.tellAborted(executorId, missionId);
-      else if (!again || state === 'queued') this.#supervisor.missions.assign(missionId, executorId);
+      else if (!again || state === 'queued') missions.assign(missionId, executorId);
+      // Unless it has left once more.
+      else if (state === 'suspended' && directory.executors.has(executorId)) missions.reassign(missionId, executorId);
       const named = payload.a2a_instance_id ?? (wantedInstance(payload) === undefined ? undefined : a2aInstanceId);
       const body: DispatchResponse = {
         mission_id: missionId,

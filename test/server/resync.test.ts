@@ -80,6 +80,33 @@ for (const kept of [true, false])
     assert.equal(rest.taken.length, 3);
   });
 
+for (const kept of [true, false])
+  test(`a mission that never arrived is dispatched again once its executor has left and is back, ${kept ? 'also after a restart' : 'without a store'}`, async (t) => {
+    const dataDir = kept ? folder(t) : undefined;
+    let server = await serve(t, { dataDir });
+    const rest = await restOf(t);
+    const resumable = { transport_endpoints: { rest: rest.url, ws: 'ws://127.0.0.1:9' }, capabilities: ['resumable'] };
+    const peer = await executor(t, server, resumable, id);
+    for (const missionId of ['lost', 'here', 'gone']) assert.equal((await dispatch(server, missionId)).status, 202);
+    const { body } = await dispatch(server, 'lost');
+    for (const missionId of ['here', 'gone']) peer.event('mission.started', missionId, { state: 'running' });
+    await inState(server, 'gone', 'running');
+    peer.event('executor.deregistered', undefined, { reason: 'graceful_shutdown' });
+    for (const missionId of ['lost', 'here', 'gone']) await inState(server, missionId, 'suspended');
+    if (kept) {
+      await server.close();
+      server = await serve(t, { dataDir });
+    }
+    const back = await executor(t, server, resumable, id);
+    resync(back, ['here']);
+    await inState(server, 'lost', 'assigned');
+    assert.deepEqual(rest.taken, ['lost', 'here', 'gone', 'lost']);
+    assert.equal((await mission(server, 'gone')).state, 'suspended');
+    assert.deepEqual((await dispatch(server, 'lost')).body, body);
+    back.event('mission.started', 'lost', { state: 'running' });
+    await inState(server, 'lost', 'running');
+  });
+
 test('a replay that is refused fails the mission; one that finds it there, by a 409, does not', async (t) => {
   const server = await serve(t);
   const rest = await restOf(t);
@@ -183,6 +210,35 @@ test('a dispatch that a stop cut short, repeated while its executor is away: exe
   peer.event('mission.started', 'cut', { state: 'running' });
   await inState(server, 'cut', 'running');
   assert.equal((await dispatcher.dispatch('s', parsed.payload)).status, 202);
+});
+
+test('a dispatch that a stop cut short, its executor having left: repeated, it waits for the replay, too', async (t) => {
+  const server = await serve(t, { dataDir: folder(t) });
+  const { supervisor } = server.registry;
+  const rest = await restOf(t);
+  const resumable = { transport_endpoints: { rest: rest.url, ws: 'ws://127.0.0.1:9' }, capabilities: ['resumable'] };
+  await executor(t, server, resumable, id);
+  for (const missionId of ['cut', 'heard'])
+    supervisor.missions.create(missionId, id, 'queued', { sessionId: 's', payload: payload(missionId) });
+  await server.registry.deregister(id);
+  await inState(server, 'heard', 'suspended');
+  const parsed = parseDispatchPayload(payload('cut'));
+  assert.ok(parsed.ok);
+  const { status, body } = await new Dispatcher(supervisor, pino({ level: 'silent' }), 50).dispatch(
+    's',
+    parsed.payload,
+  );
+  assert.deepEqual([status, 'error' in body && body.error], [503, 'executor_not_connected']);
+
+  const [cut, heard] = ['cut', 'heard'].map((missionId) => dispatch(server, missionId));
+  const peer = await executor(t, server, resumable, id);
+  const answer = { mission_id: 'cut', executor_id: id, status: 'assigned', estimated_start: '2030-01-01T00:00:00Z' };
+  rest.answer = (response) => response.end(JSON.stringify(answer));
+  peer.event('mission.started', 'heard', { state: 'running' });
+  resync(peer, ['heard']);
+  assert.deepEqual((await cut)?.body, answer);
+  assert.equal((await heard)?.status, 202);
+  assert.deepEqual(rest.taken, ['cut']);
 });
 
 test('an abort that took effect while the executor was away is told late, also when it is only in the store', async (t) => {
