@@ -29,7 +29,7 @@ import { StorageError } from '../store/storage-error.js';
 import { isLocal } from './addresses.js';
 import type { Dispatcher } from './dispatch.js';
 import { Sampler } from './sampler.js';
-import { BAD_TOKEN, type Upgrades } from './upgrade.js';
+import type { Upgrades } from './upgrade.js';
 
 /** Bytes of a request's body. */
 const MAX_BODY = 1024 * 1024;
@@ -38,7 +38,7 @@ const MAX_BODY = 1024 * 1024;
 export interface AppParts {
   readonly supervisor: Supervisor<string>;
   readonly dispatcher: Dispatcher;
-  readonly upgrades: Pick<Upgrades, 'close'>;
+  readonly upgrades: Pick<Upgrades, 'rotate'>;
   /** The proxies whose `X-Forwarded-For` is believed. */
   readonly trusted: BlockList;
   readonly log: Logger;
@@ -96,7 +96,7 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
     const { response, warnings, rotated } = registered;
     const executorId = response.executor_id;
     const warning = warnings.join('; ');
-    if (rotated) upgrades.close(executorId, BAD_TOKEN.code, BAD_TOKEN.reason);
+    if (rotated) upgrades.rotate(executorId);
     if (warning !== '' && sampler.admits('warned'))
       log.warn({ executorId, warning }, 'an executor registered with a warning');
     await supervisor.kept();

@@ -74,6 +74,8 @@ interface Connection {
   unanswered: number;
   /** Something can be sent: neither side has closed. */
   isOpen: boolean;
+  /** It was closed from here, whatever the peer then says. */
+  isClosed: boolean;
 }
 
 const options = { perMessageDeflate: false, maxPayload: MAX_FRAME };
@@ -154,7 +156,16 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
       return readsAtOnce(state);
     };
     const frames = executor && new FrameReader(peer.role, MAX_FRAME, { onText, onBytes });
-    const state: Connection = { stream, frames, executor, ws: undefined, isOpen: true, pingInterval, unanswered: 0 };
+    const state: Connection = {
+      stream,
+      frames,
+      executor,
+      ws: undefined,
+      isOpen: true,
+      isClosed: false,
+      pingInterval,
+      unanswered: 0,
+    };
     const onOpen = (ws: WebSocket): void => {
       state.ws = ws;
       ws.on('error', () => undefined);
@@ -173,7 +184,8 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     else {
       const ws = join(stream);
       ws.on('close', (code) => {
-        if (code === BAD_TOKEN) context.tell(peer.refusals, peer.executorId);
+        // A peer echoes the code that it is closed with.
+        if (code === BAD_TOKEN && !state.isClosed) context.tell(peer.refusals, peer.executorId);
       });
       onOpen(ws);
     }
@@ -228,7 +240,9 @@ function noteClosing(state: Connection, context: Context<ConnectionInput>): void
 }
 
 /** Nothing counts that comes after the close; but at a shutdown, what the executor sent before it heard of that does. */
-function close({ ws }: Connection, code: number, reason: string): void {
+function close(state: Connection, code: number, reason: string): void {
+  const { ws } = state;
+  state.isClosed = true;
   if (code !== GOING_AWAY) ws?.removeAllListeners('message');
   ws?.close(code, reason);
 }

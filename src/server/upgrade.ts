@@ -17,7 +17,7 @@ import { Feeds, socketActor } from './socket.js';
 
 const PATH = /^\/ws\/executors\/([^/]+)$/;
 /** The contract's close codes. */
-export const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
+const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
 const REPLACED = { type: 'close', code: 4002, reason: 'replaced by a newer connection' } as const;
 const GOING_AWAY = { type: 'close', code: 1001, reason: 'server is shutting down' } as const;
 /** The headers that the protocol reads. */
@@ -102,6 +102,13 @@ export class Upgrades {
   /** Dials an executor that is registered, unless it connects within a moment. */
   expect(executorId: string): void {
     this.#dialler.expect(executorId);
+  }
+
+  /** An executor has another token: it is to connect anew with that, whoever dials. */
+  rotate(executorId: string): void {
+    this.close(executorId, BAD_TOKEN.code, BAD_TOKEN.reason);
+    // It may have been expected already when it registered, and that is over with the rest.
+    this.expect(executorId);
   }
 
   /** Closes an executor's connection, and dials it no more until it is expected again. */

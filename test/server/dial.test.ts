@@ -287,6 +287,56 @@ test('a connection that the executor closes with 4001: the longest interval, sai
   assert.deepEqual([line?.reason, more.length], ['it closed with 4001', 0]);
 });
 
+/** Registers an executor from another machine, so that its token is rotated. @returns the new one */
+function rotate({ registry, upgrades }: Awaited<ReturnType<typeof board>>, executorId: string): string {
+  const registered = registry.supervisor.directory.executors.get(executorId);
+  assert.ok(registered);
+  const { name, version, capabilities, transportEndpoints: transport_endpoints } = registered;
+  const request = { executor_id: executorId, name, version, spec_version: '1.0.0', capabilities, transport_endpoints };
+  const { ok, rotated, response } = {
+    rotated: false,
+    response: undefined,
+    ...registry.supervisor.register(request, false),
+  };
+  assert.ok(ok && rotated && response);
+  upgrades.rotate(executorId);
+  return response.token;
+}
+
+test('a dialled executor whose token is rotated: closed with 4001, and dialled with the new one as if it had just registered', async (t) => {
+  const here = await board(t);
+  const { clock, register, wait, connected, said, registry } = here;
+  const executorId = randomUUID();
+  const peer = await listening(t, executorId);
+  await register(peer, executorId);
+  clock.advance(await wait(1));
+  await until(() => connected(executorId));
+  const token = rotate(here, executorId);
+  assert.deepEqual(await peer.connections[0]?.closed, { code: 4001, reason: 'token_invalid' });
+  isWithin(await wait(2), 2_000, 3_000);
+  // Whatever was made of the peer's echo of the close is known by then.
+  await registry.supervisor.system.settle();
+  clock.advance(3_000);
+  await until(() => peer.dialled.length === 2);
+  assert.equal(peer.dialled[1], `/ws/executors/${executorId}?token=${token}`);
+  assert.equal(said(REFUSED).length, 0);
+});
+
+test('an executor whose token is rotated before it was dialled is dialled all the same, with the new one', async (t) => {
+  const here = await board(t);
+  const { clock, register, wait, upgrades } = here;
+  const executorId = randomUUID();
+  const peer = await listening(t, executorId);
+  await register(peer, executorId);
+  await wait(1);
+  upgrades.expect(executorId);
+  const token = rotate(here, executorId);
+  assert.equal(clock.pending, 1);
+  clock.advance(3_000);
+  await until(() => peer.dialled.length === 1);
+  assert.equal(peer.dialled[0], `/ws/executors/${executorId}?token=${token}`);
+});
+
 test('an endpoint that is no WebSocket: refused, and nothing is dialled', async (t) => {
   const { clock, register, wait, said } = await board(t);
   await register({ address: '' });
