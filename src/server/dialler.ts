@@ -28,8 +28,8 @@ export interface DiallerOptions {
   readonly clock: Clock;
   /** From 0 to below 1. */
   readonly random: () => number;
-  /** Takes a socket with its handshake done, and what has come on it already. */
-  readonly onOpen: (executorId: string, socket: Duplex, head: Buffer) => void;
+  /** Takes a socket with its handshake done. */
+  readonly onOpen: (executorId: string, socket: Duplex) => void;
 }
 
 /** An executor that is to be dialled, or was. */
@@ -227,7 +227,8 @@ export class Dialler {
         dial.stage = 'standing';
         dial.at = clock.now();
         dial.cancel = () => undefined;
-        onOpen(dial.executorId, socket, head);
+        if (head.length > 0) socket.unshift(head);
+        onOpen(dial.executorId, socket);
         this.#next();
       } else socket.destroy();
     });

@@ -73,9 +73,9 @@ export class Upgrades {
       log,
       clock,
       random: Math.random,
-      onOpen: (executorId, socket, head) => {
+      onOpen: (executorId, socket) => {
         const peer = { role: 'server', executorId, refusals: this.#refusals } as const;
-        this.#take(executorId, peer, socket, head);
+        this.#take(executorId, peer, socket);
       },
     });
     this.#refusals = supervisor.system.spawn(refusals, this.#dialler);
@@ -88,15 +88,19 @@ export class Upgrades {
     if (this.#closing) refuse(socket, 'unavailable', 'the server is shutting down');
     else if (asked === undefined) refuse(socket, 'not_found', 'WebSockets are at /ws/executors/:executor_id');
     else if (!isHandshake(request)) refuse(socket, 'invalid_payload', 'this is not a WebSocket handshake');
-    else this.#authenticate(asked, request, socket, head);
+    else {
+      // To be read as what follows it: where the socket is.
+      if (head.length > 0) socket.unshift(head);
+      this.#authenticate(asked, request, socket);
+    }
   };
 
-  #authenticate({ executorId, token }: Asked, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #authenticate({ executorId, token }: Asked, request: IncomingMessage, socket: Duplex): void {
     const { directory, identities } = this.#supervisor;
     // A token of an earlier run does not do: Callboard must know the executor's endpoints again first.
     if (directory.executors.has(executorId) && identities.matches(executorId, token))
-      this.#accept(executorId, request, socket, head);
-    else this.#reject(executorId, request, socket, head);
+      this.#accept(executorId, request, socket);
+    else this.#reject(executorId, request, socket);
   }
 
   /** Dials an executor that is registered, unless it connects within a moment. */
@@ -134,18 +138,18 @@ export class Upgrades {
     this.#feeds.close();
   }
 
-  #accept(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #accept(executorId: string, request: IncomingMessage, socket: Duplex): void {
     this.#dialler.forget(executorId);
-    this.#take(executorId, { role: 'client', headers: headersOf(request) }, socket, head);
+    this.#take(executorId, { role: 'client', headers: headersOf(request) }, socket);
   }
 
   /** An executor's connection stands from here on, in place of any that did. */
-  #take(executorId: string, peer: Peer, socket: Duplex, head: Buffer): void {
+  #take(executorId: string, peer: Peer, socket: Duplex): void {
     const supervisor = this.#supervisor;
     const executor = supervisor.executor(executorId);
     const former = this.#current.get(executorId);
     if (former !== undefined) supervisor.system.tell(former, REPLACED);
-    const connection = this.#join(supervisor.threadOf(executorId), { executor, peer }, socket, head);
+    const connection = this.#join(supervisor.threadOf(executorId), { executor, peer }, socket);
     this.#current.set(executorId, connection);
     if (this.#sampler.admits('connected'))
       this.#log.info(
@@ -165,7 +169,7 @@ export class Upgrades {
     socket.once('close', onEnd);
   }
 
-  #reject(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #reject(executorId: string, request: IncomingMessage, socket: Duplex): void {
     // Anyone can do this as often as they like.
     if (isSampled(++this.#rejected))
       this.#log.warn({ executorId: executorId.slice(0, 64), count: this.#rejected }, 'a connection had no valid token');
@@ -173,7 +177,6 @@ export class Upgrades {
       this.#rejected % this.#supervisor.system.threads,
       { executor: undefined, reject: BAD_TOKEN, peer: { role: 'client', headers: headersOf(request) } },
       socket,
-      head,
     );
   }
 
@@ -182,7 +185,6 @@ export class Upgrades {
     thread: number,
     start: Pick<ConnectionStart, 'executor' | 'reject' | 'peer'>,
     socket: Duplex,
-    head: Buffer,
   ): Ref<ConnectionInput> {
     const { system } = this.#supervisor;
     const link = system.spawn(socketActor, { socket, role: start.peer.role });
@@ -193,7 +195,6 @@ export class Upgrades {
     );
     system.tell(link, { connection });
     this.#open.set(connection, socket);
-    if (head.length > 0) system.tell(connection, head);
     this.#feeds.add(socket, thread, connection);
     socket.once('end', () => system.tell(connection, { type: 'socket-ended' }));
     socket.once('close', () => {
