@@ -57,8 +57,8 @@ export interface SupervisorOptions {
 }
 
 /**
- * What registering gives: the response, and what the executor is warned of: that it speaks a later version, or that its
- * token was `rotated`, whereupon what it is connected by must be closed.
+ * What registering gives: the response, and what the executor is to be warned of: that it speaks a later version, or that
+ * its token was rotated, now or when it was not told. Where it was `rotated` now, what it is connected by must be closed.
  */
 export type Registered =
   | {
@@ -91,6 +91,8 @@ export class Supervisor<Kept> {
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
   /** Executors whose missions are being found in the store, and the latest such search. */
   readonly #recovering = new Map<string, object>();
+  /** Executors whose token was rotated, and which have not been told so: a registration that could not be kept is refused. */
+  readonly #unwarned = new Set<string>();
   /** The human questions that are open. */
   readonly #questions = new Questions();
   readonly #lateAborts: LateAborts | undefined;
@@ -155,9 +157,18 @@ export class Supervisor<Kept> {
     this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
-    if (rotated) this.#dropHandedIn(executorId);
-    const warnings = [...(warning === undefined ? [] : [warning]), ...(rotated ? [ROTATED] : [])];
+    if (rotated) {
+      this.#unwarned.add(executorId);
+      this.#dropHandedIn(executorId);
+    }
+    const isUnwarned = this.#unwarned.has(executorId);
+    const warnings = [...(warning === undefined ? [] : [warning]), ...(isUnwarned ? [ROTATED] : [])];
     return { ok: true, response, warnings, rotated };
+  }
+
+  /** The executor has been told what its registration warned of. */
+  warned(executorId: string): void {
+    this.#unwarned.delete(executorId);
   }
 
   deregister(executorId: string, reason: DeregistrationReason): boolean {

@@ -105,6 +105,7 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
       await identities
         .kept(executorId)
         .catch(() => refuse('storage_unavailable', 'the token cannot be kept: register again later'));
+    supervisor.warned(executorId);
     return json(c, response, 201, warning === '' ? {} : { 'x-aiwg-warning': warning });
   });
 
