@@ -113,7 +113,7 @@ export class Dispatcher {
     const missionId = payload.mission_id;
     const { missions, directory, store } = this.#supervisor;
     const found = await store?.find(missionId);
-    if (found !== undefined) return this.#answerFound(found, fingerprint);
+    if (found !== undefined) return this.#answerFound(found, payload, fingerprint);
     if (directory.missions.has(missionId)) return refusal('mission_exists', `mission ${missionId} exists`);
     store?.check();
     const picked = this.#pick(payload);
@@ -141,10 +141,10 @@ export class Dispatcher {
   }
 
   /** A repetition of what an earlier run was told, or what was told long ago: the same answer. */
-  async #answerFound(found: Found, fingerprint: string): Promise<DispatchAnswer> {
-    const { missionId, executorId, payload } = found.mission;
-    if (payload === undefined || fingerprintOf(payload) !== fingerprint)
-      return refusal('mission_exists', `mission ${missionId} exists${payload ? ', with another payload' : ''}`);
+  async #answerFound(found: Found, payload: DispatchPayload, fingerprint: string): Promise<DispatchAnswer> {
+    const { missionId, executorId, payload: first } = found.mission;
+    if (first === undefined || fingerprintOf(first) !== fingerprint)
+      return refusal('mission_exists', `mission ${missionId} exists${first ? ', with another payload' : ''}`);
     const kept = keptAnswerOf(found);
     if (kept !== undefined) return kept;
     // Callboard was stopped while it was being dispatched: the executor's resync shows whether it arrived.
@@ -168,11 +168,8 @@ export class Dispatcher {
       case 'failed':
       case 'aborted':
         return refusal('mission_exists', `mission ${missionId} exists, and has ${state} before it was assigned`);
-      default: {
-        const a2aInstanceId = payload.a2a_instance_id;
-        const more = typeof a2aInstanceId === 'string' ? { a2a_instance_id: a2aInstanceId } : {};
-        return { status: 202, body: { mission_id: missionId, executor_id: executorId, ...more, status: 'assigned' } };
-      }
+      default:
+        return assigned(payload, executorId, this.#supervisor.directory.executors.get(executorId)?.a2aInstanceId);
     }
   }
 
@@ -332,15 +329,7 @@ export class Dispatcher {
       else if (!again || state === 'queued') missions.assign(missionId, executorId);
       // Unless it has left once more.
       else if (state === 'suspended' && directory.executors.has(executorId)) missions.reassign(missionId, executorId);
-      const named = payload.a2a_instance_id ?? (wantedInstance(payload) === undefined ? undefined : a2aInstanceId);
-      const body: DispatchResponse = {
-        mission_id: missionId,
-        executor_id: executorId,
-        ...(named !== undefined && { a2a_instance_id: named }),
-        status: 'assigned',
-        ...(estimatedStart !== undefined && { estimated_start: estimatedStart }),
-      };
-      return { status: 202, body };
+      return assigned(payload, executorId, a2aInstanceId, estimatedStart);
     } catch (error) {
       if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
       if (signal.aborted) throw error;
@@ -352,6 +341,30 @@ export class Dispatcher {
 /** The A2A instance id that a dispatch filters by, under either of its names. */
 const wantedInstance = ({ executor_filter: filter = {} }: DispatchPayload): string | undefined =>
   filter.a2a_instance_id ?? filter.instance_id ?? undefined;
+
+/**
+ * The answer to a dispatch that was taken. It names the A2A instance that the dispatch names; else, where that filters by
+ * one, its executor's.
+ * @param a2aInstanceId the executor's, if it has one and is registered still
+ */
+function assigned(
+  payload: DispatchPayload,
+  executorId: string,
+  a2aInstanceId: string | undefined,
+  estimatedStart?: string,
+): DispatchAnswer {
+  const wanted = wantedInstance(payload);
+  const isPinned = (payload.executor_filter?.executor_id ?? undefined) !== undefined;
+  const named = payload.a2a_instance_id ?? (wanted !== undefined && isPinned ? a2aInstanceId : wanted);
+  const body: DispatchResponse = {
+    mission_id: payload.mission_id,
+    executor_id: executorId,
+    ...(named !== undefined && { a2a_instance_id: named }),
+    status: 'assigned',
+    ...(estimatedStart !== undefined && { estimated_start: estimatedStart }),
+  };
+  return { status: 202, body };
+}
 
 const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
 

@@ -241,6 +241,26 @@ test('a dispatch that a stop cut short, its executor having left: repeated, it w
   assert.deepEqual(rest.taken, ['cut']);
 });
 
+for (const [what, named] of [
+  ['a2a_instance_id', { executor_filter: { a2a_instance_id: 'a2a' } }],
+  ['instance_id', { executor_filter: { instance_id: 'a2a' } }],
+  ['both, with the executor pinned', { executor_filter: { executor_id: id, instance_id: 'other' } }],
+] as const)
+  test(`a dispatch by ${what} that a stop cut short is answered as it would have been`, async (t) => {
+    const server = await serve(t, { dataDir: folder(t) });
+    const { supervisor } = server.registry;
+    const peer = await executor(t, server, { a2a_instance_id: 'a2a' }, id);
+    supervisor.missions.create('m', id, 'queued', { sessionId: 's', payload: payload('m', named) });
+    peer.event('mission.started', 'm', { state: 'running' });
+    await inState(server, 'm', 'running');
+    assert.deepEqual((await dispatch(server, 'm', named)).body, {
+      mission_id: 'm',
+      executor_id: id,
+      a2a_instance_id: 'a2a',
+      status: 'assigned',
+    });
+  });
+
 test('an abort that took effect while the executor was away is told late, also when it is only in the store', async (t) => {
   const dataDir = folder(t);
   const first = await serve(t, { dataDir });
