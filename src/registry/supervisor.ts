@@ -9,6 +9,7 @@ import type { ExecutorMessage, ExecutorView } from '../../actors/executor.js';
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
 import type { MissionStart } from '../../actors/mission.js';
 import { AskError, type Ref, type System } from '../actor/index.js';
+import { BAD_TOKEN, NORMAL } from '../contract/close-codes.js';
 import {
   type EventEnvelope,
   type ExecutorRegisterResponse,
@@ -190,7 +191,7 @@ export class Supervisor<Kept> {
     }
     const connection = this.#handedIn.get(executorId);
     if (connection !== undefined) {
-      this.system.tell(connection, { type: 'close', code: 1000, reason });
+      this.system.tell(connection, { type: 'close', code: NORMAL, reason });
       this.system.stop(connection);
       this.#handedIn.delete(executorId);
     }
@@ -357,7 +358,7 @@ export class Supervisor<Kept> {
 
   /** The connections that programs handed in are closed with 1000. */
   closeConnections(): void {
-    for (const { wsConn } of this.directory.executors.values()) if (wsConn) close(wsConn, 1000, 'shutdown');
+    for (const { wsConn } of this.directory.executors.values()) if (wsConn) close(wsConn, NORMAL, 'shutdown');
   }
 
   #onReport(report: Report): void {
@@ -465,7 +466,7 @@ export class Supervisor<Kept> {
   #dropHandedIn(executorId: string): void {
     const connection = this.#handedIn.get(executorId);
     if (connection === undefined) return;
-    this.system.tell(connection, { type: 'close', code: 4001, reason: 'token_invalid' });
+    this.system.tell(connection, { type: 'close', code: BAD_TOKEN, reason: 'token_invalid' });
     this.setConnected(executorId, false);
   }
 

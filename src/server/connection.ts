@@ -10,6 +10,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import type { ExecutorMessage } from '../../actors/executor.js';
 import type { ConnectionMessage } from '../../actors/messages.js';
 import type { Behaviour, Context, Ref } from '../actor/index.js';
+import { BAD_TOKEN, GOING_AWAY, SERVICE_RESTART } from '../contract/close-codes.js';
 import { FrameReader } from './frames.js';
 import { acceptOf } from './handshake.js';
 import type { SocketMessage } from './socket.js';
@@ -19,10 +20,6 @@ export const connectionModule = new URL(import.meta.url);
 
 /** The contract's limit on a frame, in bytes. */
 const MAX_FRAME = 1024 * 1024;
-/** Three of its close codes. */
-const GOING_AWAY = 1001;
-const SERVICE_RESTART = 1012;
-const BAD_TOKEN = 4001;
 /** Milliseconds between two pings; a peer that answers none for two of them is gone. */
 const PING_INTERVAL = 20_000;
 const MAX_UNANSWERED = 2;

@@ -9,6 +9,7 @@ import { request as requestHttps } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Clock } from '../actor/index.js';
+import { BAD_TOKEN } from '../contract/close-codes.js';
 import type { ExecutorRegistration } from '../contract/index.js';
 import type { Directory } from '../registry/directory.js';
 import { LONGEST_WAIT, waitBeforeDial } from './dial-schedule.js';
@@ -99,7 +100,7 @@ export class Dialler {
   refused(executorId: string): void {
     const dial = this.#dials.get(executorId);
     if (dial === undefined || dial.isRefused) return;
-    this.#refuse(dial, 'it closed with 4001');
+    this.#refuse(dial, `it closed with ${BAD_TOKEN}`);
     if (dial.stage === 'waiting') this.#dialIn(dial, this.#wait(dial));
   }
 

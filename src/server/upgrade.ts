@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { isSampled } from '../../actors/messages.js';
 import { type Behaviour, type Clock, type Ref, realClock } from '../actor/index.js';
+import { BAD_TOKEN, GOING_AWAY, REPLACED } from '../contract/close-codes.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type connectionBehaviour from './connection.js';
 import { type ConnectionInput, type ConnectionStart, connectionModule, type Peer } from './connection.js';
@@ -16,10 +17,7 @@ import { Sampler } from './sampler.js';
 import { Feeds, socketActor } from './socket.js';
 
 const PATH = /^\/ws\/executors\/([^/]+)$/;
-/** The contract's close codes. */
-const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
-const REPLACED = { type: 'close', code: 4002, reason: 'replaced by a newer connection' } as const;
-const GOING_AWAY = { type: 'close', code: 1001, reason: 'server is shutting down' } as const;
+const REJECTED = { code: BAD_TOKEN, reason: 'token_invalid' } as const;
 /** The headers that the protocol reads. */
 const HEADERS = ['upgrade', 'connection', 'sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
 
@@ -110,7 +108,7 @@ export class Upgrades {
 
   /** An executor has another token: it is to connect anew with that, whoever dials. */
   rotate(executorId: string): void {
-    this.close(executorId, BAD_TOKEN.code, BAD_TOKEN.reason);
+    this.close(executorId, REJECTED.code, REJECTED.reason);
     // It may have been expected already when it registered, and that is over with the rest.
     this.expect(executorId);
   }
@@ -127,7 +125,7 @@ export class Upgrades {
     this.#closing = true;
     this.#dialler.close();
     const closed = [...this.#open].map(([connection, socket]) => {
-      this.#supervisor.system.tell(connection, GOING_AWAY);
+      this.#supervisor.system.tell(connection, { type: 'close', code: GOING_AWAY, reason: 'server is shutting down' });
       return new Promise((resolve) => socket.once('close', resolve));
     });
     await Promise.all(closed);
@@ -148,7 +146,8 @@ export class Upgrades {
     const supervisor = this.#supervisor;
     const executor = supervisor.executor(executorId);
     const former = this.#current.get(executorId);
-    if (former !== undefined) supervisor.system.tell(former, REPLACED);
+    if (former !== undefined)
+      supervisor.system.tell(former, { type: 'close', code: REPLACED, reason: 'replaced by a newer connection' });
     const connection = this.#join(supervisor.threadOf(executorId), { executor, peer }, socket);
     this.#current.set(executorId, connection);
     if (this.#sampler.admits('connected'))
@@ -175,7 +174,7 @@ export class Upgrades {
       this.#log.warn({ executorId: executorId.slice(0, 64), count: this.#rejected }, 'a connection had no valid token');
     this.#join(
       this.#rejected % this.#supervisor.system.threads,
-      { executor: undefined, reject: BAD_TOKEN, peer: { role: 'client', headers: headersOf(request) } },
+      { executor: undefined, reject: REJECTED, peer: { role: 'client', headers: headersOf(request) } },
       socket,
     );
   }
