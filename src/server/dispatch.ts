@@ -1,33 +1,22 @@
-/**
- * Dispatch: picks an executor for a mission, creates the mission, and hands it over; and again, where the executor's
- * resync shows that it never arrived.
- */
+/** Dispatch: picks an executor for a mission, creates the mission, and hands it over. */
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import * as v from 'valibot';
 import {
   type DispatchPayload,
-  type DispatchResponse,
   dispatchResponseSchema,
-  type ErrorBody,
   type ErrorCode,
   type ExecutorRegistration,
-  errorBodySchema,
-  errorStatus,
   type MissionState,
-  parseDispatchPayload,
 } from '../contract/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type { Found } from '../store/thread.js';
+import { assigned, type DispatchAnswer, keptAnswerOf, refusal, wantedInstance } from './dispatch-answer.js';
+import { type Dispatched, mayBeUnbegun, Replays } from './replays.js';
 import { Sampler } from './sampler.js';
 
 /** An executor's answer is read no further than this, in bytes. */
 const MAX_ANSWER = 64 * 1024;
-
-/** What the operator is told. */
-export type DispatchAnswer =
-  | { readonly status: 202; readonly body: DispatchResponse }
-  | { readonly status: (typeof errorStatus)[ErrorCode]; readonly body: ErrorBody };
 
 interface Known {
   /** Of the payload, to tell a repetition from another mission of the same id. */
@@ -36,21 +25,6 @@ interface Known {
   /** Where no store keeps it: what a replay needs, until the mission has begun. */
   dispatched: Dispatched | undefined;
 }
-
-interface Dispatched {
-  readonly sessionId: string;
-  readonly payload: DispatchPayload;
-}
-
-/** Missions whose dispatch is replayed to one executor at a time. */
-const REPLAYS_AT_ONCE = 4;
-
-/**
- * Whether a mission in this state may never have got past `assigned`. Of one that is suspended, its executor having left,
- * its actor knows.
- */
-const mayBeUnbegun = (state: MissionState): boolean =>
-  state === 'queued' || state === 'assigned' || state === 'suspended';
 
 export class Dispatcher {
   readonly #supervisor: Supervisor<string>;
@@ -61,17 +35,23 @@ export class Dispatcher {
   readonly #known = new Map<string, Known>();
   /** Missions that are being forwarded, or are to be. */
   readonly #forwarding = new Set<string>();
-  /** By executor: the missions whose dispatch is to be replayed to it, and how many are being so. */
-  readonly #replays = new Map<string, { readonly waiting: Set<string>; running: number }>();
+  readonly #replays: Replays;
   /** By mission: who waits for what becomes of its dispatch, which an earlier run left under way. */
   readonly #waiting = new Map<string, ((answer: DispatchAnswer | undefined) => void)[]>();
-  readonly #closed = new AbortController();
 
   /** @param timeout milliseconds that an executor has to answer. Default: 10,000, the contract's limit */
   constructor(supervisor: Supervisor<string>, log: Logger, timeout = 10_000) {
     this.#supervisor = supervisor;
     this.#log = log;
     this.#timeout = timeout;
+    this.#replays = new Replays({
+      supervisor,
+      log,
+      forwarding: this.#forwarding,
+      dispatchedOf: (missionId) => this.#known.get(missionId)?.dispatched,
+      forward: ({ sessionId, payload }, executor, signal) => this.#forward(sessionId, payload, executor, signal),
+      onAnswer: (missionId, answer) => this.#settle(missionId, answer),
+    });
   }
 
   async dispatch(sessionId: string, payload: DispatchPayload): Promise<DispatchAnswer> {
@@ -128,7 +108,7 @@ export class Dispatcher {
         missions.withdraw(missionId);
         throw error;
       });
-      answer = await this.#forward(sessionId, payload, picked, false);
+      answer = await this.#forward(sessionId, payload, picked);
     } finally {
       this.#forwarding.delete(missionId);
     }
@@ -208,57 +188,15 @@ export class Dispatcher {
     if (known !== undefined && !mayBeUnbegun(state)) known.dispatched = undefined;
   }
 
-  /**
-   * Forwards a mission once more, in its turn: its executor's resync has left it out, and it was never heard to have it.
-   * Nothing happens while it is being forwarded anyway.
-   */
+  /** Forwards a mission once more, in its turn: its executor's resync has left it out, and it was never heard to have it. */
   replay(missionId: string): void {
-    const executorId = this.#supervisor.directory.missions.get(missionId)?.executorId;
-    if (executorId === undefined || this.#forwarding.has(missionId)) return;
-    this.#forwarding.add(missionId);
-    const replays = this.#replays.get(executorId) ?? { waiting: new Set(), running: 0 };
-    this.#replays.set(executorId, replays);
-    replays.waiting.add(missionId);
-    if (replays.running < REPLAYS_AT_ONCE) void this.#replayAll(executorId, replays);
+    this.#replays.replay(missionId);
   }
 
-  /** Stops replaying: what was under way is replayed after the executor's next resync. */
+  /** Replays no more, and has nobody wait for it. */
   close(): void {
-    this.#closed.abort();
+    this.#replays.close();
     for (const missionId of [...this.#waiting.keys()]) this.#settle(missionId, undefined);
-  }
-
-  async #replayAll(executorId: string, replays: { readonly waiting: Set<string>; running: number }): Promise<void> {
-    replays.running++;
-    for (const missionId of replays.waiting) {
-      replays.waiting.delete(missionId);
-      if (!this.#closed.signal.aborted)
-        await this.#replay(missionId, executorId).catch((error: unknown) => {
-          if (!this.#closed.signal.aborted && this.#sampler.admits('replay'))
-            this.#log.warn({ missionId, err: error }, 'a dispatch could not be replayed');
-        });
-      this.#forwarding.delete(missionId);
-    }
-    if (--replays.running === 0) this.#replays.delete(executorId);
-  }
-
-  async #replay(missionId: string, executorId: string): Promise<void> {
-    const { directory, missions, store } = this.#supervisor;
-    const found = await store?.find(missionId);
-    const dispatched = found === undefined ? this.#known.get(missionId)?.dispatched : dispatchedOf(found);
-    if (dispatched === undefined) {
-      missions.doubt(missionId);
-      return;
-    }
-    const executor = directory.executors.get(executorId);
-    const state = directory.missions.get(missionId)?.state;
-    if (executor === undefined || state === undefined || !mayBeUnbegun(state)) return;
-    const { sessionId, payload } = dispatched;
-    const answer = await this.#forward(sessionId, payload, executor, true);
-    if (found !== undefined && keptAnswerOf(found) === undefined)
-      store?.keep({ type: 'answer', number: found.number, answer: { ...answer.body } });
-    if (this.#sampler.admits('replay')) this.#log.info({ missionId, ...answer.body }, 'a dispatch was replayed');
-    this.#settle(missionId, answer);
   }
 
   #pick(payload: DispatchPayload): ExecutorRegistration | DispatchAnswer {
@@ -286,17 +224,21 @@ export class Dispatcher {
     );
   }
 
-  /** @param again it was forwarded before, and may have arrived: an executor that says 409 has it */
+  /**
+   * @param replay given where it was forwarded before, and may have arrived: an executor that says 409 has it. Aborted, it
+   *   ends that
+   */
   async #forward(
     sessionId: string,
     payload: DispatchPayload,
     { executorId, a2aInstanceId, transportEndpoints, token }: ExecutorRegistration,
-    again: boolean,
+    replay?: AbortSignal,
   ): Promise<DispatchAnswer> {
     const missionId = payload.mission_id;
     const rest = transportEndpoints.rest.replace(/\/+$/, '');
     const timeout = AbortSignal.timeout(this.#timeout);
-    const signal = again ? AbortSignal.any([timeout, this.#closed.signal]) : timeout;
+    const again = replay !== undefined;
+    const signal = again ? AbortSignal.any([timeout, replay]) : timeout;
     const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
       // It may have shown by itself meanwhile that the first one arrived.
       this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, again);
@@ -338,54 +280,7 @@ export class Dispatcher {
   }
 }
 
-/** The A2A instance id that a dispatch filters by, under either of its names. */
-const wantedInstance = ({ executor_filter: filter = {} }: DispatchPayload): string | undefined =>
-  filter.a2a_instance_id ?? filter.instance_id ?? undefined;
-
-/**
- * The answer to a dispatch that was taken. It names the A2A instance that the dispatch names; else, where that filters by
- * one, its executor's.
- * @param a2aInstanceId the executor's, if it has one and is registered still
- */
-function assigned(
-  payload: DispatchPayload,
-  executorId: string,
-  a2aInstanceId: string | undefined,
-  estimatedStart?: string,
-): DispatchAnswer {
-  const wanted = wantedInstance(payload);
-  const isPinned = (payload.executor_filter?.executor_id ?? undefined) !== undefined;
-  const named = payload.a2a_instance_id ?? (wanted !== undefined && isPinned ? a2aInstanceId : wanted);
-  const body: DispatchResponse = {
-    mission_id: payload.mission_id,
-    executor_id: executorId,
-    ...(named !== undefined && { a2a_instance_id: named }),
-    status: 'assigned',
-    ...(estimatedStart !== undefined && { estimated_start: estimatedStart }),
-  };
-  return { status: 202, body };
-}
-
 const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
-
-/** What was answered to a dispatch in an earlier run, or long ago; undefined if it was not. */
-function keptAnswerOf({ mission }: Found): DispatchAnswer | undefined {
-  const kept = v.safeParse(v.union([dispatchResponseSchema, errorBodySchema]), mission.answer);
-  if (!kept.success) return undefined;
-  const body = kept.output;
-  return 'error' in body ? { status: errorStatus[body.error], body } : { status: 202, body };
-}
-
-/** What a mission was dispatched with; undefined if that was not over REST. */
-function dispatchedOf({ mission: { sessionId, payload } }: Found): Dispatched | undefined {
-  const parsed = parseDispatchPayload(payload);
-  return sessionId !== undefined && parsed.ok ? { sessionId, payload: parsed.payload } : undefined;
-}
-
-const refusal = (code: ErrorCode, detail: string): DispatchAnswer => ({
-  status: errorStatus[code],
-  body: { error: code, detail },
-});
 
 /** JSON with sorted keys: equal for equal payloads, however they were written. */
 const canonical = (value: unknown): string =>
