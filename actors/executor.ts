@@ -3,6 +3,7 @@
  * children and live on its thread.
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
+import { POLICY_VIOLATION } from '../src/contract/close-codes.js';
 import { type ContractEvent, type EventEnvelope, liveStates, parseEvent, specVersion } from '../src/contract/index.js';
 import { JournalWriter, type SharedJournal } from '../src/store/journal.js';
 import { type History, JournalHistory, ListHistory, TextHistory } from './history.js';
@@ -364,7 +365,7 @@ function drop<Kept>(
   executor.dropped++;
   const { connection, accepted, dropped } = executor;
   if (connection !== undefined && dropped >= DROPS_BORNE && dropped > DROPS_PER_ACCEPTED * accepted) {
-    context.tell(connection, { type: 'close', code: 1008, reason: 'little but invalid frames' });
+    context.tell(connection, { type: 'close', code: POLICY_VIOLATION, reason: 'little but invalid frames' });
     executor.connection = undefined;
   }
 }

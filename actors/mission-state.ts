@@ -21,7 +21,7 @@ export interface Mission<Kept> {
   /** The question whose time ran out. */
   expired: string | undefined;
   checkpointId: string | undefined;
-  /** Its executor has said something of it that takes having it, whatever the state. */
+  /** Its executor has said something of it that takes having it, whatever the state; or it was past `assigned` before it left. */
   heard: boolean;
   /** The executor's resync has left it out: when it is lost unless the executor is heard of it, in milliseconds since the epoch. */
   grace: { readonly until: number; readonly cancel: () => void } | undefined;
@@ -102,9 +102,18 @@ export function endGrace<Kept>(mission: Mission<Kept>): void {
   mission.grace = undefined;
 }
 
-/** Whether its executor certainly has it, or had: it was past `assigned`, or was heard of. */
+/**
+ * Whether its executor certainly has it, or had: it was past `assigned`, or was heard of. That it is suspended says
+ * nothing: it may have been so since its executor left.
+ */
 export const isBegun = <Kept>({ view, heard }: Mission<Kept>): boolean =>
-  heard || (view.state !== 'queued' && view.state !== 'assigned');
+  heard || (view.state !== 'queued' && view.state !== 'assigned' && view.state !== 'suspended');
+
+/** Its executor has left, which can resume. */
+export function suspend<Kept>(mission: Mission<Kept>, context: MissionContext<Kept>): void {
+  mission.heard = isBegun(mission);
+  enter(mission, 'suspended', timestamp(context), context);
+}
 
 /** Has the store keep what has become of it. */
 export function keep<Kept>(mission: Mission<Kept>): void {

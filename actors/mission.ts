@@ -32,7 +32,7 @@ import {
   type Question,
   recover,
   startGrace,
-  timestamp,
+  suspend,
 } from './mission-state.js';
 import { onRequest } from './operator-requests.js';
 
@@ -98,7 +98,8 @@ export type MissionRequest<Kept> =
   | { readonly type: 'look'; readonly missionId: string; readonly replyTo: Ref<MissionView<Kept> | undefined> }
   /** The executor took the dispatch. */
   | { readonly type: 'assigned'; readonly missionId: string }
-  | { readonly type: 'fail'; readonly missionId: string; readonly error: string }
+  /** @param unlessBegun it is only certain to have failed where its executor does not have it already */
+  | { readonly type: 'fail'; readonly missionId: string; readonly error: string; readonly unlessBegun: boolean }
   /** The executor's resync has left it out, and its dispatch can't be replayed: it is lost unless the executor is heard of it. */
   | { readonly type: 'doubt'; readonly missionId: string }
   /** Shows the open question. */
@@ -185,7 +186,7 @@ export function missionActor<Kept>(
           break;
         case 'executor-left':
           endGrace(mission);
-          if (message.resumable) enter(mission, 'suspended', timestamp(context), context);
+          if (message.resumable) suspend(mission, context);
           else fail(mission, 'executor_deregistered', context);
           break;
         case 'question-expired':
@@ -210,7 +211,7 @@ function onEvent<Kept>(mission: Mission<Kept>, event: MissionEvent, kept: Kept, 
     return;
   }
   endGrace(mission);
-  if (event.event !== 'mission.assigned' && !isBegun(mission)) {
+  if (event.event !== 'mission.assigned' && !mission.heard) {
     mission.heard = true;
     mission.changed = true;
   }

@@ -13,6 +13,7 @@ import {
   closeQuestion,
   enter,
   fail,
+  isBegun,
   keep,
   type Mission,
   type MissionContext,
@@ -35,10 +36,11 @@ export function onRequest<Kept>(
       context.tell(request.replyTo, shown(mission));
       break;
     case 'assigned':
-      if (view.state === 'queued') enter(mission, 'assigned', timestamp(context), context);
+      if (view.state === 'queued' || (view.state === 'suspended' && !isBegun(mission)))
+        enter(mission, 'assigned', timestamp(context), context);
       break;
     case 'fail':
-      fail(mission, request.error, context);
+      if (!request.unlessBegun || !isBegun(mission)) fail(mission, request.error, context);
       break;
     case 'doubt':
       startGrace(mission, context);

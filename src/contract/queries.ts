@@ -41,6 +41,7 @@ const eventsQuerySchema = closedObject({
 
 /** `GET /api/v1/hitl` */
 const questionsQuerySchema = closedObject({
+  executor_id: v.exactOptional(executorIdSchema),
   limit: limitSchema,
   /** Where the page before ended: when that question was asked, and the number of its mission. */
   cursor: v.exactOptional(v.pipe(v.string(), v.regex(/^\d{1,15}-\d{1,15}$/, 'must be the next_cursor of a page'))),
@@ -57,6 +58,8 @@ export interface EventsQuery {
 }
 
 export interface QuestionsQuery {
+  /** Whose they are. Default: everyone's */
+  readonly executor_id?: string;
   readonly limit: number;
   readonly cursor: { readonly at: number; readonly number: number };
 }
@@ -83,7 +86,7 @@ export function parseEventsQuery(input: Readonly<Record<string, string>>): Parse
 export function parseQuestionsQuery(input: Readonly<Record<string, string>>): Parsed<QuestionsQuery> {
   const checked = check(questionsQuerySchema, input);
   if (!checked.ok) return checked;
-  const { limit = PAGE, cursor = '0-0' } = checked.value;
+  const { limit = PAGE, cursor = '0-0', ...filter } = checked.value;
   const [at, number] = cursor.split('-');
-  return { ok: true, query: { limit: Number(limit), cursor: { at: Number(at), number: Number(number) } } };
+  return { ok: true, query: { ...filter, limit: Number(limit), cursor: { at: Number(at), number: Number(number) } } };
 }

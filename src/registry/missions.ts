@@ -2,7 +2,6 @@
 import type { ExecutorMessage } from '../../actors/executor.js';
 import { RECENT_EVENTS } from '../../actors/history.js';
 import type { MissionView, OperatorTarget, Outcome, Refusal } from '../../actors/mission.js';
-import type { Question } from '../../actors/mission-state.js';
 import type { Ref } from '../actor/index.js';
 import { isTerminal, type MissionRecord, type MissionsQuery, type OperatorAction } from '../contract/index.js';
 import type { KeptMission } from '../store/kept.js';
@@ -13,7 +12,6 @@ import type { Directory, MissionEntry } from './directory.js';
 import type { RegistryEvent } from './events.js';
 import type { ExecutorActors, Inquiry } from './executor-actors.js';
 import type { Outbox } from './outbox.js';
-import type { OpenQuestion, Place, Questions } from './questions.js';
 import type { Stage } from './stage.js';
 import { recordOf, statusText, storedRecordOf } from './views.js';
 
@@ -21,7 +19,6 @@ export interface MissionsOptions<Kept> {
   readonly directory: Directory;
   readonly actors: ExecutorActors<Kept>;
   readonly outbox: Outbox<Kept>;
-  readonly questions: Questions;
   readonly emit: (event: RegistryEvent) => void;
   /** Now, as ISO 8601. */
   readonly timestamp: () => string;
@@ -31,18 +28,6 @@ export interface MissionsOptions<Kept> {
 
 /** What a mission was dispatched with over REST. */
 export type Dispatched = Pick<KeptMission, 'sessionId' | 'payload'>;
-
-/** An open human question, as it is listed. */
-export interface Asked {
-  readonly mission_id: string;
-  readonly executor_id: string;
-  readonly hitl_id: string;
-  /** Empty where an earlier version of Callboard kept none. */
-  readonly prompt: string;
-  readonly context?: string;
-  readonly asked_at: string;
-  readonly expires_at?: string;
-}
 
 type Sighting<Kept> =
   | { readonly view: MissionView<Kept>; readonly earlier: readonly string[] }
@@ -54,21 +39,16 @@ export class Missions<Kept> {
   readonly #directory: Directory;
   readonly #actors: ExecutorActors<Kept>;
   readonly #outbox: Outbox<Kept>;
-  readonly #questions: Questions;
   readonly #emit: (event: RegistryEvent) => void;
   readonly #timestamp: () => string;
   readonly #store: Store | undefined;
   #latest = 0;
 
-  constructor(
-    stage: Stage<Kept>,
-    { directory, actors, outbox, questions, emit, timestamp, store }: MissionsOptions<Kept>,
-  ) {
+  constructor(stage: Stage<Kept>, { directory, actors, outbox, emit, timestamp, store }: MissionsOptions<Kept>) {
     this.#stage = stage;
     this.#directory = directory;
     this.#actors = actors;
     this.#outbox = outbox;
-    this.#questions = questions;
     this.#emit = emit;
     this.#timestamp = timestamp;
     this.#store = store;
@@ -116,10 +96,17 @@ export class Missions<Kept> {
     this.#emit(['mission:assigned', { missionId, executorId }]);
   }
 
-  fail(missionId: string, error: string): void {
+  /** An executor took a mission that was suspended before it had begun, its dispatch having been replayed. */
+  reassign(missionId: string, executorId: string): void {
+    this.#outbox.decide(missionId, executorId, { type: 'assigned', missionId });
+    this.#emit(['mission:assigned', { missionId, executorId }]);
+  }
+
+  /** @param unlessBegun not if its executor has it already */
+  fail(missionId: string, error: string, unlessBegun = false): void {
     const entry = this.#directory.missions.get(missionId);
     if (entry && !isTerminal(entry.state))
-      this.#outbox.decide(missionId, entry.executorId, { type: 'fail', missionId, error });
+      this.#outbox.decide(missionId, entry.executorId, { type: 'fail', missionId, error, unlessBegun });
   }
 
   /** The executor's resync has left it out, and its dispatch can't be replayed: unless the executor is heard of it, it is lost. */
@@ -181,33 +168,6 @@ export class Missions<Kept> {
       if (missions.push(statusText(recordOf(entry))) === limit) return { missions, next: entry.number };
     }
     return { missions, next: undefined };
-  }
-
-  /** The human questions that are open, in the order in which they were asked. @param cursor where the page before ended */
-  async questions(cursor: Place, limit: number): Promise<{ questions: readonly Asked[]; next: Place | undefined }> {
-    const open = this.#questions.list(cursor, limit);
-    const questions = await Promise.all(open.map((one) => this.#question(one)));
-    const last = open.length === limit ? open.at(-1) : undefined;
-    return { questions: questions.flatMap((question) => question ?? []), next: last };
-  }
-
-  /** An open question with its text, which its actor has; undefined if it is open no more. */
-  async #question({ missionId, at }: OpenQuestion): Promise<Asked | undefined> {
-    const executorId = this.#directory.missions.get(missionId)?.executorId;
-    if (executorId === undefined) return undefined;
-    const ask = (replyTo: Ref<Question | undefined>) => ({ type: 'question', missionId, replyTo }) as const;
-    const question = await this.#actors.inquire(executorId, ask, (open: Question | undefined) => open).later();
-    if (question === undefined) return undefined;
-    const { hitlId, prompt = '', context, askedAt = new Date(at).toISOString(), expiresAt } = question;
-    return {
-      mission_id: missionId,
-      executor_id: executorId,
-      hitl_id: hitlId,
-      prompt,
-      ...(context !== undefined && { context }),
-      asked_at: askedAt,
-      ...(expiresAt !== undefined && { expires_at: expiresAt }),
-    };
   }
 
   /** A mission's events from the store, oldest first; undefined if there is no such mission. */

@@ -22,7 +22,7 @@ export class Questions {
     this.close(missionId);
     const question = { missionId, number, at: millisecondsOf(askedAt) };
     this.#byMission.set(missionId, question);
-    this.#sorted.splice(this.#indexAfter(question), 0, question);
+    this.#sorted.splice(indexAfter(this.#sorted, question), 0, question);
   }
 
   /** No question of the mission is open. */
@@ -30,26 +30,32 @@ export class Questions {
     const question = this.#byMission.get(missionId);
     if (question === undefined) return;
     this.#byMission.delete(missionId);
-    this.#sorted.splice(this.#indexAfter(question) - 1, 1);
+    this.#sorted.splice(indexAfter(this.#sorted, question) - 1, 1);
   }
 
-  /** The oldest after that place. */
-  list(after: Place, limit: number): readonly OpenQuestion[] {
-    const from = this.#indexAfter(after);
-    return this.#sorted.slice(from, from + limit);
+  /** The oldest after that place. @param missionIds of these missions. Default: of all */
+  list(after: Place, limit: number, missionIds?: readonly string[]): readonly OpenQuestion[] {
+    const sorted = missionIds === undefined ? this.#sorted : this.#of(missionIds);
+    const from = indexAfter(sorted, after);
+    return sorted.slice(from, from + limit);
   }
 
-  /** How many are at that place or before it. */
-  #indexAfter({ at, number }: Place): number {
-    let low = 0;
-    for (let high = this.#sorted.length; low < high; ) {
-      const middle = Math.floor((low + high) / 2);
-      const one = this.#sorted[middle];
-      if (one !== undefined && (one.at < at || (one.at === at && one.number <= number))) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  #of(missionIds: readonly string[]): readonly OpenQuestion[] {
+    const questions = missionIds.flatMap((missionId) => this.#byMission.get(missionId) ?? []);
+    return questions.sort((a, b) => a.at - b.at || a.number - b.number);
   }
+}
+
+/** How many are at that place or before it. */
+function indexAfter(sorted: readonly OpenQuestion[], { at, number }: Place): number {
+  let low = 0;
+  for (let high = sorted.length; low < high; ) {
+    const middle = Math.floor((low + high) / 2);
+    const one = sorted[middle];
+    if (one !== undefined && (one.at < at || (one.at === at && one.number <= number))) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** A valid time is not always one that Date knows: a leap second is taken for the one before. None is before 1970. */

@@ -7,8 +7,8 @@
  */
 import type { ExecutorMessage, ExecutorView } from '../../actors/executor.js';
 import type { ConnectionMessage, Report } from '../../actors/messages.js';
-import type { MissionStart } from '../../actors/mission.js';
 import { AskError, type Ref, type System } from '../actor/index.js';
+import { BAD_TOKEN, NORMAL } from '../contract/close-codes.js';
 import {
   type EventEnvelope,
   type ExecutorRegisterResponse,
@@ -19,9 +19,8 @@ import {
   type WebSocketConn,
 } from '../contract/index.js';
 import type { Store } from '../store/store.js';
-import type { Standing } from '../store/writer.js';
 import { type AbsencesMessage, absences } from './absences.js';
-import { Directory, type MissionEntry } from './directory.js';
+import { Directory } from './directory.js';
 import { type EndedMissionLimits, type EndedMissionsMessage, endedMissions } from './ended-missions.js';
 import type { Notice, RegistryEvent } from './events.js';
 import { descriptionOf, ExecutorActors, type Inquiry } from './executor-actors.js';
@@ -30,7 +29,9 @@ import type { IdentityStore } from './identity-store.js';
 import { LateAborts } from './late-aborts.js';
 import { Missions } from './missions.js';
 import { Outbox } from './outbox.js';
+import { QuestionPages } from './question-pages.js';
 import { Questions } from './questions.js';
+import { Recovery } from './recovery.js';
 import type { Stage } from './stage.js';
 import { keptExecutorOf, summaryOf } from './views.js';
 
@@ -56,8 +57,8 @@ export interface SupervisorOptions {
 }
 
 /**
- * What registering gives: the response, and what the executor is warned of: that it speaks a later version, or that its
- * token was `rotated`, whereupon what it is connected by must be closed.
+ * What registering gives: the response, and what the executor is to be warned of: that it speaks a later version, or that
+ * its token was rotated, now or when it was not told. Where it was `rotated` now, what it is connected by must be closed.
  */
 export type Registered =
   | {
@@ -75,6 +76,7 @@ export class Supervisor<Kept> {
   readonly identities: IdentityStore;
   readonly system: System;
   readonly missions: Missions<Kept>;
+  readonly questionPages: QuestionPages<Kept>;
   /** Replays the dispatch of a mission that never arrived, where somebody does; by default it is in doubt. */
   onUndelivered: (missionId: string) => void = (missionId) => this.missions.doubt(missionId);
   readonly #stage: Stage<Kept>;
@@ -87,11 +89,12 @@ export class Supervisor<Kept> {
   readonly #absences: Ref<AbsencesMessage> | undefined;
   /** By executor: the actor that stands for the connection its program handed in. */
   readonly #handedIn = new Map<string, Ref<ConnectionMessage>>();
-  /** Executors whose missions are being found in the store, and the latest such search. */
-  readonly #recovering = new Map<string, object>();
+  /** Executors whose token was rotated, and which have not been told so: a registration that could not be kept is refused. */
+  readonly #unwarned = new Set<string>();
   /** The human questions that are open. */
   readonly #questions = new Questions();
   readonly #lateAborts: LateAborts | undefined;
+  readonly #recovery: Recovery<Kept> | undefined;
   readonly store: Store | undefined;
 
   constructor(stage: Stage<Kept>, options: SupervisorOptions) {
@@ -106,22 +109,38 @@ export class Supervisor<Kept> {
       onReport: (report) => this.#onReport(report),
       onRestart: (executorId) => this.#onRestart(executorId),
       store: options.store,
-      onRecovery: (executorId, missions) => void this.#recover(executorId, missions),
+      onRecovery: (executorId, missions) => void this.#recovery?.recover(executorId, missions),
     });
     this.#outbox = new Outbox(this.system, (executorId) => this.#actors.ref(executorId));
     this.missions = new Missions(stage, {
       directory: this.directory,
       actors: this.#actors,
       outbox: this.#outbox,
-      questions: this.#questions,
       emit: (event) => this.#emit(event),
       timestamp: () => this.#timestamp(),
       store: options.store,
     });
-    if (options.store !== undefined)
+    this.questionPages = new QuestionPages({
+      directory: this.directory,
+      actors: this.#actors,
+      questions: this.#questions,
+      system: this.system,
+    });
+    if (options.store !== undefined) {
       this.#lateAborts = new LateAborts(options.store, (executorId, missionId) =>
         this.tellAborted(executorId, missionId),
       );
+      this.#recovery = new Recovery({
+        store: options.store,
+        directory: this.directory,
+        identities: this.identities,
+        actors: this.#actors,
+        outbox: this.#outbox,
+        questions: this.#questions,
+        onAbsent: (executorId) => this.#noteAbsence(executorId),
+        onReport: (report) => this.#onReport(report),
+      });
+    }
     const forgetting = endedMissions(options.endedMissions, (missionId) => this.#forget(missionId));
     this.#ended = this.system.spawn(forgetting, undefined);
     const { executorTimeout } = options;
@@ -148,9 +167,18 @@ export class Supervisor<Kept> {
     this.#outbox.send(executorId, { type: 'described', description: descriptionOf(registration) });
     this.#emit(['executor:registered', { executorId, name }]);
     const response = { executor_id: executorId, token, registered_at: registration.registeredAt };
-    if (rotated) this.#dropHandedIn(executorId);
-    const warnings = [...(warning === undefined ? [] : [warning]), ...(rotated ? [ROTATED] : [])];
+    if (rotated) {
+      this.#unwarned.add(executorId);
+      this.#dropHandedIn(executorId);
+    }
+    const isUnwarned = this.#unwarned.has(executorId);
+    const warnings = [...(warning === undefined ? [] : [warning]), ...(isUnwarned ? [ROTATED] : [])];
     return { ok: true, response, warnings, rotated };
+  }
+
+  /** The executor has been told what its registration warned of. */
+  warned(executorId: string): void {
+    this.#unwarned.delete(executorId);
   }
 
   deregister(executorId: string, reason: DeregistrationReason): boolean {
@@ -172,7 +200,7 @@ export class Supervisor<Kept> {
     }
     const connection = this.#handedIn.get(executorId);
     if (connection !== undefined) {
-      this.system.tell(connection, { type: 'close', code: 1000, reason });
+      this.system.tell(connection, { type: 'close', code: NORMAL, reason });
       this.system.stop(connection);
       this.#handedIn.delete(executorId);
     }
@@ -231,31 +259,7 @@ export class Supervisor<Kept> {
    * @param progress told how many missions are back, of how many
    */
   async restore(progress: (done: number, of: number) => void): Promise<void> {
-    if (this.store === undefined) return;
-    const { executors, live } = this.store;
-    for (const kept of executors) {
-      const token = this.identities.restore(kept.executorId, kept.token);
-      if (kept.left !== undefined) continue;
-      this.directory.restore({ ...kept, token });
-      this.#noteAbsence(kept.executorId);
-    }
-    let done = 0;
-    for await (const page of this.store.standing(live)) {
-      for (const standing of page) {
-        const { executorId } = standing;
-        // Its actor starts without missions: these follow.
-        this.#actors.ref(executorId);
-        this.directory.addMission(entryOf(standing));
-        this.#noteQuestion(standing);
-        this.#outbox.send(executorId, { type: 'create', mission: startOf(standing) });
-      }
-      done += page.length;
-      progress(done, live.length);
-    }
-    // What the crash left undone.
-    for (const { executorId, left } of executors)
-      if (left !== undefined && this.directory.liveMissions(executorId).some(({ state }) => state !== 'suspended'))
-        this.#outbox.depart(executorId, { type: 'left', resumable: left === 'suspended' });
+    await this.#recovery?.restore(progress);
   }
 
   /** Where an executor's events are to be sent. */
@@ -339,7 +343,7 @@ export class Supervisor<Kept> {
 
   /** The connections that programs handed in are closed with 1000. */
   closeConnections(): void {
-    for (const { wsConn } of this.directory.executors.values()) if (wsConn) close(wsConn, 1000, 'shutdown');
+    for (const { wsConn } of this.directory.executors.values()) if (wsConn) close(wsConn, NORMAL, 'shutdown');
   }
 
   #onReport(report: Report): void {
@@ -401,11 +405,6 @@ export class Supervisor<Kept> {
     return before;
   }
 
-  #noteQuestion({ missionId, number, state: { question, updatedAt } }: Standing): void {
-    if (question === undefined) this.#questions.close(missionId);
-    else this.#questions.open(missionId, number, question.askedAt ?? updatedAt);
-  }
-
   /** An executor's actor has started again, its thread having died. */
   #onRestart(executorId: string): void {
     // Without a store, its missions have lost their questions.
@@ -414,40 +413,11 @@ export class Supervisor<Kept> {
     this.#outbox.sendAgain(executorId);
   }
 
-  /** Gives an executor's actor, which has started again, the missions it had, as the store has them. */
-  async #recover(executorId: string, entries: readonly Readonly<MissionEntry>[]): Promise<void> {
-    const missions: MissionStart[] = [];
-    // Should its thread die again meanwhile, this is no longer its business.
-    const turn = {};
-    this.#recovering.set(executorId, turn);
-    try {
-      const numbers = entries.map(({ number }) => number);
-      for await (const page of this.store?.standing(numbers) ?? [])
-        for (const standing of page) {
-          missions.push(startOf(standing));
-          if (!isTerminal(standing.state.state)) this.#noteQuestion(standing);
-        }
-    } catch {
-      // The store is lost: what is known here has to do.
-      for (const entry of entries) missions.push(entry);
-    }
-    if (this.#recovering.get(executorId) !== turn) return;
-    this.#recovering.delete(executorId);
-    const live = missions.filter(({ state }) => !isTerminal(state));
-    this.#outbox.send(executorId, { type: 'recovered', missions: live });
-    // What its actor had no time to report.
-    for (const { missionId, state, updatedAt } of missions) {
-      const prevState = this.directory.missions.get(missionId)?.state;
-      if (prevState !== undefined && prevState !== state)
-        this.#onReport({ type: 'state', missionId, executorId, state, prevState, at: updatedAt });
-    }
-  }
-
   /** Closes the connection that an executor's program handed in: its token is worth nothing any more. */
   #dropHandedIn(executorId: string): void {
     const connection = this.#handedIn.get(executorId);
     if (connection === undefined) return;
-    this.system.tell(connection, { type: 'close', code: 4001, reason: 'token_invalid' });
+    this.system.tell(connection, { type: 'close', code: BAD_TOKEN, reason: 'token_invalid' });
     this.setConnected(executorId, false);
   }
 
@@ -488,20 +458,6 @@ const ROTATED =
   'this is the first registration from another machine: the token is new, the one from before is not valid any more';
 
 const ignore = (): void => undefined;
-
-const entryOf = ({ missionId, executorId, createdAt, number, state }: Standing): MissionEntry => ({
-  missionId,
-  executorId,
-  state: state.state,
-  createdAt,
-  updatedAt: state.updatedAt,
-  number,
-});
-
-const startOf = (standing: Standing): MissionStart => ({
-  ...entryOf(standing),
-  kept: { state: standing.state, head: standing.head },
-});
 
 function executorIdOf(envelope: unknown): string | undefined {
   try {

@@ -29,7 +29,7 @@ import { StorageError } from '../store/storage-error.js';
 import { isLocal } from './addresses.js';
 import type { Dispatcher } from './dispatch.js';
 import { Sampler } from './sampler.js';
-import { BAD_TOKEN, type Upgrades } from './upgrade.js';
+import type { Upgrades } from './upgrade.js';
 
 /** Bytes of a request's body. */
 const MAX_BODY = 1024 * 1024;
@@ -38,7 +38,7 @@ const MAX_BODY = 1024 * 1024;
 export interface AppParts {
   readonly supervisor: Supervisor<string>;
   readonly dispatcher: Dispatcher;
-  readonly upgrades: Pick<Upgrades, 'close'>;
+  readonly upgrades: Pick<Upgrades, 'rotate'>;
   /** The proxies whose `X-Forwarded-For` is believed. */
   readonly trusted: BlockList;
   readonly log: Logger;
@@ -96,7 +96,7 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
     const { response, warnings, rotated } = registered;
     const executorId = response.executor_id;
     const warning = warnings.join('; ');
-    if (rotated) upgrades.close(executorId, BAD_TOKEN.code, BAD_TOKEN.reason);
+    if (rotated) upgrades.rotate(executorId);
     if (warning !== '' && sampler.admits('warned'))
       log.warn({ executorId, warning }, 'an executor registered with a warning');
     await supervisor.kept();
@@ -105,6 +105,7 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
       await identities
         .kept(executorId)
         .catch(() => refuse('storage_unavailable', 'the token cannot be kept: register again later'));
+    supervisor.warned(executorId);
     return json(c, response, 201, warning === '' ? {} : { 'x-aiwg-warning': warning });
   });
 
@@ -174,8 +175,12 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
   app.get('/api/v1/hitl', async (c) => {
     const parsed = parseQuestionsQuery(c.req.query());
     if (!parsed.ok) return refuse('invalid_payload', detailOf(parsed.issues), parsed.issues);
-    const { questions, next } = await supervisor.missions.questions(parsed.query.cursor, parsed.query.limit);
-    return json(c, { questions, ...(next && { next_cursor: `${next.at}-${next.number}` }) });
+    const { questions, unread, next } = await supervisor.questionPages.read(parsed.query);
+    return json(c, {
+      questions,
+      ...(unread.length > 0 && { unread }),
+      ...(next && { next_cursor: `${next.at}-${next.number}` }),
+    });
   });
 
   for (const action of ['pause', 'resume', 'abort'] as const satisfies readonly OperatorAction[])

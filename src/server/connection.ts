@@ -10,6 +10,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import type { ExecutorMessage } from '../../actors/executor.js';
 import type { ConnectionMessage } from '../../actors/messages.js';
 import type { Behaviour, Context, Ref } from '../actor/index.js';
+import { BAD_TOKEN, GOING_AWAY, SERVICE_RESTART } from '../contract/close-codes.js';
 import { FrameReader } from './frames.js';
 import { acceptOf } from './handshake.js';
 import type { SocketMessage } from './socket.js';
@@ -19,10 +20,6 @@ export const connectionModule = new URL(import.meta.url);
 
 /** The contract's limit on a frame, in bytes. */
 const MAX_FRAME = 1024 * 1024;
-/** Three of its close codes. */
-const GOING_AWAY = 1001;
-const SERVICE_RESTART = 1012;
-const BAD_TOKEN = 4001;
 /** Milliseconds between two pings; a peer that answers none for two of them is gone. */
 const PING_INTERVAL = 20_000;
 const MAX_UNANSWERED = 2;
@@ -74,6 +71,8 @@ interface Connection {
   unanswered: number;
   /** Something can be sent: neither side has closed. */
   isOpen: boolean;
+  /** It was closed from here, whatever the peer then says. */
+  isClosed: boolean;
 }
 
 const options = { perMessageDeflate: false, maxPayload: MAX_FRAME };
@@ -154,7 +153,16 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
       return readsAtOnce(state);
     };
     const frames = executor && new FrameReader(peer.role, MAX_FRAME, { onText, onBytes });
-    const state: Connection = { stream, frames, executor, ws: undefined, isOpen: true, pingInterval, unanswered: 0 };
+    const state: Connection = {
+      stream,
+      frames,
+      executor,
+      ws: undefined,
+      isOpen: true,
+      isClosed: false,
+      pingInterval,
+      unanswered: 0,
+    };
     const onOpen = (ws: WebSocket): void => {
       state.ws = ws;
       ws.on('error', () => undefined);
@@ -173,7 +181,8 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
     else {
       const ws = join(stream);
       ws.on('close', (code) => {
-        if (code === BAD_TOKEN) context.tell(peer.refusals, peer.executorId);
+        // A peer echoes the code that it is closed with.
+        if (code === BAD_TOKEN && !state.isClosed) context.tell(peer.refusals, peer.executorId);
       });
       onOpen(ws);
     }
@@ -228,7 +237,9 @@ function noteClosing(state: Connection, context: Context<ConnectionInput>): void
 }
 
 /** Nothing counts that comes after the close; but at a shutdown, what the executor sent before it heard of that does. */
-function close({ ws }: Connection, code: number, reason: string): void {
+function close(state: Connection, code: number, reason: string): void {
+  const { ws } = state;
+  state.isClosed = true;
   if (code !== GOING_AWAY) ws?.removeAllListeners('message');
   ws?.close(code, reason);
 }

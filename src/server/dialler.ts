@@ -9,6 +9,7 @@ import { request as requestHttps } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Clock } from '../actor/index.js';
+import { BAD_TOKEN } from '../contract/close-codes.js';
 import type { ExecutorRegistration } from '../contract/index.js';
 import type { Directory } from '../registry/directory.js';
 import { LONGEST_WAIT, waitBeforeDial } from './dial-schedule.js';
@@ -28,8 +29,8 @@ export interface DiallerOptions {
   readonly clock: Clock;
   /** From 0 to below 1. */
   readonly random: () => number;
-  /** Takes a socket with its handshake done, and what has come on it already. */
-  readonly onOpen: (executorId: string, socket: Duplex, head: Buffer) => void;
+  /** Takes a socket with its handshake done. */
+  readonly onOpen: (executorId: string, socket: Duplex) => void;
 }
 
 /** An executor that is to be dialled, or was. */
@@ -99,7 +100,7 @@ export class Dialler {
   refused(executorId: string): void {
     const dial = this.#dials.get(executorId);
     if (dial === undefined || dial.isRefused) return;
-    this.#refuse(dial, 'it closed with 4001');
+    this.#refuse(dial, `it closed with ${BAD_TOKEN}`);
     if (dial.stage === 'waiting') this.#dialIn(dial, this.#wait(dial));
   }
 
@@ -227,7 +228,8 @@ export class Dialler {
         dial.stage = 'standing';
         dial.at = clock.now();
         dial.cancel = () => undefined;
-        onOpen(dial.executorId, socket, head);
+        if (head.length > 0) socket.unshift(head);
+        onOpen(dial.executorId, socket);
         this.#next();
       } else socket.destroy();
     });

@@ -1,51 +1,30 @@
-/**
- * Dispatch: picks an executor for a mission, creates the mission, and hands it over; and again, where the executor's
- * resync shows that it never arrived.
- */
+/** Dispatch: picks an executor for a mission, creates the mission, and hands it over. */
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import * as v from 'valibot';
 import {
   type DispatchPayload,
-  type DispatchResponse,
   dispatchResponseSchema,
-  type ErrorBody,
   type ErrorCode,
   type ExecutorRegistration,
-  errorBodySchema,
-  errorStatus,
   type MissionState,
-  parseDispatchPayload,
 } from '../contract/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type { Found } from '../store/thread.js';
+import { assigned, type DispatchAnswer, keptAnswerOf, refusal, wantedInstance } from './dispatch-answer.js';
+import { type Dispatched, mayBeUnbegun, Replays } from './replays.js';
 import { Sampler } from './sampler.js';
 
 /** An executor's answer is read no further than this, in bytes. */
 const MAX_ANSWER = 64 * 1024;
 
-/** What the operator is told. */
-export type DispatchAnswer =
-  | { readonly status: 202; readonly body: DispatchResponse }
-  | { readonly status: (typeof errorStatus)[ErrorCode]; readonly body: ErrorBody };
-
 interface Known {
   /** Of the payload, to tell a repetition from another mission of the same id. */
   readonly fingerprint: string;
   readonly answer: Promise<DispatchAnswer>;
-  /** Where no store keeps it: what a replay needs, until the mission is past `assigned`. */
+  /** Where no store keeps it: what a replay needs, until the mission has begun. */
   dispatched: Dispatched | undefined;
 }
-
-interface Dispatched {
-  readonly sessionId: string;
-  readonly payload: DispatchPayload;
-}
-
-/** Missions whose dispatch is replayed to one executor at a time. */
-const REPLAYS_AT_ONCE = 4;
-
-const isPastAssigned = (state: MissionState): boolean => state !== 'queued' && state !== 'assigned';
 
 export class Dispatcher {
   readonly #supervisor: Supervisor<string>;
@@ -56,17 +35,23 @@ export class Dispatcher {
   readonly #known = new Map<string, Known>();
   /** Missions that are being forwarded, or are to be. */
   readonly #forwarding = new Set<string>();
-  /** By executor: the missions whose dispatch is to be replayed to it, and how many are being so. */
-  readonly #replays = new Map<string, { readonly waiting: Set<string>; running: number }>();
+  readonly #replays: Replays;
   /** By mission: who waits for what becomes of its dispatch, which an earlier run left under way. */
   readonly #waiting = new Map<string, ((answer: DispatchAnswer | undefined) => void)[]>();
-  readonly #closed = new AbortController();
 
   /** @param timeout milliseconds that an executor has to answer. Default: 10,000, the contract's limit */
   constructor(supervisor: Supervisor<string>, log: Logger, timeout = 10_000) {
     this.#supervisor = supervisor;
     this.#log = log;
     this.#timeout = timeout;
+    this.#replays = new Replays({
+      supervisor,
+      log,
+      forwarding: this.#forwarding,
+      dispatchedOf: (missionId) => this.#known.get(missionId)?.dispatched,
+      forward: ({ sessionId, payload }, executor, signal) => this.#forward(sessionId, payload, executor, signal),
+      onAnswer: (missionId, answer) => this.#settle(missionId, answer),
+    });
   }
 
   async dispatch(sessionId: string, payload: DispatchPayload): Promise<DispatchAnswer> {
@@ -108,7 +93,7 @@ export class Dispatcher {
     const missionId = payload.mission_id;
     const { missions, directory, store } = this.#supervisor;
     const found = await store?.find(missionId);
-    if (found !== undefined) return this.#answerFound(found, fingerprint);
+    if (found !== undefined) return this.#answerFound(found, payload, fingerprint);
     if (directory.missions.has(missionId)) return refusal('mission_exists', `mission ${missionId} exists`);
     store?.check();
     const picked = this.#pick(payload);
@@ -123,7 +108,7 @@ export class Dispatcher {
         missions.withdraw(missionId);
         throw error;
       });
-      answer = await this.#forward(sessionId, payload, picked, false);
+      answer = await this.#forward(sessionId, payload, picked);
     } finally {
       this.#forwarding.delete(missionId);
     }
@@ -136,41 +121,49 @@ export class Dispatcher {
   }
 
   /** A repetition of what an earlier run was told, or what was told long ago: the same answer. */
-  async #answerFound(found: Found, fingerprint: string): Promise<DispatchAnswer> {
-    const { missionId, executorId, payload } = found.mission;
-    if (payload === undefined || fingerprintOf(payload) !== fingerprint)
-      return refusal('mission_exists', `mission ${missionId} exists${payload ? ', with another payload' : ''}`);
+  async #answerFound(found: Found, payload: DispatchPayload, fingerprint: string): Promise<DispatchAnswer> {
+    const { missionId, executorId, payload: first } = found.mission;
+    if (first === undefined || fingerprintOf(first) !== fingerprint)
+      return refusal('mission_exists', `mission ${missionId} exists${first ? ', with another payload' : ''}`);
     const kept = keptAnswerOf(found);
     if (kept !== undefined) return kept;
     // Callboard was stopped while it was being dispatched: the executor's resync shows whether it arrived.
-    const { directory, missions, store } = this.#supervisor;
-    if (directory.missions.get(missionId)?.state === 'queued') {
+    const { missions, store } = this.#supervisor;
+    if (this.#isCutShort(found)) {
       const answer = await this.#outcome(missionId);
+      await missions.look(missionId)?.later();
       if (answer !== undefined) {
-        await missions.look(missionId)?.later();
         await store?.kept();
         return answer;
       }
     }
-    const state = directory.missions.get(missionId)?.state ?? found.state.state;
+    const now = (await store?.find(missionId)) ?? found;
+    const state = this.#stateOf(now);
+    if (this.#isCutShort(now))
+      return refusal(
+        'executor_not_connected',
+        `mission ${missionId} is ${state}: its dispatch was cut short, and is repeated when its executor has resynced`,
+      );
     switch (state) {
-      case 'queued':
-        return refusal(
-          'executor_not_connected',
-          `mission ${missionId} is queued: its dispatch was cut short, and is repeated when its executor has resynced`,
-        );
       case 'failed':
       case 'aborted':
         return refusal('mission_exists', `mission ${missionId} exists, and has ${state} before it was assigned`);
-      default: {
-        const a2aInstanceId = payload.a2a_instance_id;
-        const more = typeof a2aInstanceId === 'string' ? { a2a_instance_id: a2aInstanceId } : {};
-        return { status: 202, body: { mission_id: missionId, executor_id: executorId, ...more, status: 'assigned' } };
-      }
+      default:
+        return assigned(payload, executorId, this.#supervisor.directory.executors.get(executorId)?.a2aInstanceId);
     }
   }
 
-  /** What becomes of a mission that is queued: the answer of its replay; undefined if it moves on by itself, or not in time. */
+  #stateOf({ mission: { missionId }, state: { state } }: Found): MissionState {
+    return this.#supervisor.directory.missions.get(missionId)?.state ?? state;
+  }
+
+  /** Whether a mission that nobody was answered about is still to be dispatched, for all that is known. */
+  #isCutShort(found: Found): boolean {
+    const state = this.#stateOf(found);
+    return state === 'queued' || (state === 'suspended' && found.state.heard !== true);
+  }
+
+  /** What becomes of a mission whose dispatch was cut short: the answer of its replay; undefined if it moves on by itself, or not in time. */
   #outcome(missionId: string): Promise<DispatchAnswer | undefined> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#settle(missionId, undefined), this.#timeout);
@@ -192,64 +185,18 @@ export class Dispatcher {
   moved(missionId: string, state: MissionState): void {
     if (state !== 'queued') this.#settle(missionId, undefined);
     const known = this.#known.get(missionId);
-    if (known !== undefined && isPastAssigned(state)) known.dispatched = undefined;
+    if (known !== undefined && !mayBeUnbegun(state)) known.dispatched = undefined;
   }
 
-  /**
-   * Forwards a mission once more, in its turn: its executor's resync has left it out, and it was never heard to have it.
-   * Nothing happens while it is being forwarded anyway.
-   */
+  /** Forwards a mission once more, in its turn: its executor's resync has left it out, and it was never heard to have it. */
   replay(missionId: string): void {
-    const executorId = this.#supervisor.directory.missions.get(missionId)?.executorId;
-    if (executorId === undefined || this.#forwarding.has(missionId)) return;
-    this.#forwarding.add(missionId);
-    const replays = this.#replays.get(executorId) ?? { waiting: new Set(), running: 0 };
-    this.#replays.set(executorId, replays);
-    replays.waiting.add(missionId);
-    if (replays.running < REPLAYS_AT_ONCE) void this.#replayAll(executorId, replays);
+    this.#replays.replay(missionId);
   }
 
-  /** Stops replaying: what was under way is replayed after the executor's next resync. */
+  /** Replays no more, and has nobody wait for it. */
   close(): void {
-    this.#closed.abort();
+    this.#replays.close();
     for (const missionId of [...this.#waiting.keys()]) this.#settle(missionId, undefined);
-  }
-
-  async #replayAll(executorId: string, replays: { readonly waiting: Set<string>; running: number }): Promise<void> {
-    replays.running++;
-    for (const missionId of replays.waiting) {
-      replays.waiting.delete(missionId);
-      if (!this.#closed.signal.aborted)
-        await this.#replay(missionId, executorId).catch((error: unknown) => {
-          if (!this.#closed.signal.aborted && this.#sampler.admits('replay'))
-            this.#log.warn({ missionId, err: error }, 'a dispatch could not be replayed');
-        });
-      this.#forwarding.delete(missionId);
-    }
-    if (--replays.running === 0) this.#replays.delete(executorId);
-  }
-
-  async #replay(missionId: string, executorId: string): Promise<void> {
-    const { directory, missions, store } = this.#supervisor;
-    const found = await store?.find(missionId);
-    const dispatched = found === undefined ? this.#known.get(missionId)?.dispatched : dispatchedOf(found);
-    if (dispatched === undefined) {
-      missions.doubt(missionId);
-      return;
-    }
-    const executor = directory.executors.get(executorId);
-    if (executor === undefined || !this.#isUnheard(missionId)) return;
-    const { sessionId, payload } = dispatched;
-    const answer = await this.#forward(sessionId, payload, executor, true);
-    if (found !== undefined && keptAnswerOf(found) === undefined)
-      store?.keep({ type: 'answer', number: found.number, answer: { ...answer.body } });
-    if (this.#sampler.admits('replay')) this.#log.info({ missionId, ...answer.body }, 'a dispatch was replayed');
-    this.#settle(missionId, answer);
-  }
-
-  #isUnheard(missionId: string): boolean {
-    const state = this.#supervisor.directory.missions.get(missionId)?.state;
-    return state !== undefined && !isPastAssigned(state);
   }
 
   #pick(payload: DispatchPayload): ExecutorRegistration | DispatchAnswer {
@@ -277,20 +224,24 @@ export class Dispatcher {
     );
   }
 
-  /** @param again it was forwarded before, and may have arrived: an executor that says 409 has it */
+  /**
+   * @param replay given where it was forwarded before, and may have arrived: an executor that says 409 has it. Aborted, it
+   *   ends that
+   */
   async #forward(
     sessionId: string,
     payload: DispatchPayload,
     { executorId, a2aInstanceId, transportEndpoints, token }: ExecutorRegistration,
-    again: boolean,
+    replay?: AbortSignal,
   ): Promise<DispatchAnswer> {
     const missionId = payload.mission_id;
     const rest = transportEndpoints.rest.replace(/\/+$/, '');
     const timeout = AbortSignal.timeout(this.#timeout);
-    const signal = again ? AbortSignal.any([timeout, this.#closed.signal]) : timeout;
+    const again = replay !== undefined;
+    const signal = again ? AbortSignal.any([timeout, replay]) : timeout;
     const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
       // It may have shown by itself meanwhile that the first one arrived.
-      if (!again || this.#isUnheard(missionId)) this.#supervisor.missions.fail(missionId, `${code}: ${detail}`);
+      this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, again);
       return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
     };
     const post = (url: string): Promise<Response> =>
@@ -314,18 +265,13 @@ export class Dispatcher {
       // It has the mission, whatever becomes of the rest of its answer.
       const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
       // One that is over by now may even be forgotten already: it is not to come back.
-      const state = this.#supervisor.directory.missions.get(missionId)?.state;
+      const { directory, missions } = this.#supervisor;
+      const state = directory.missions.get(missionId)?.state;
       if (state === undefined || state === 'aborted') this.#supervisor.tellAborted(executorId, missionId);
-      else if (!again || state === 'queued') this.#supervisor.missions.assign(missionId, executorId);
-      const named = payload.a2a_instance_id ?? (wantedInstance(payload) === undefined ? undefined : a2aInstanceId);
-      const body: DispatchResponse = {
-        mission_id: missionId,
-        executor_id: executorId,
-        ...(named !== undefined && { a2a_instance_id: named }),
-        status: 'assigned',
-        ...(estimatedStart !== undefined && { estimated_start: estimatedStart }),
-      };
-      return { status: 202, body };
+      else if (!again || state === 'queued') missions.assign(missionId, executorId);
+      // Unless it has left once more.
+      else if (state === 'suspended' && directory.executors.has(executorId)) missions.reassign(missionId, executorId);
+      return assigned(payload, executorId, a2aInstanceId, estimatedStart);
     } catch (error) {
       if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
       if (signal.aborted) throw error;
@@ -334,30 +280,7 @@ export class Dispatcher {
   }
 }
 
-/** The A2A instance id that a dispatch filters by, under either of its names. */
-const wantedInstance = ({ executor_filter: filter = {} }: DispatchPayload): string | undefined =>
-  filter.a2a_instance_id ?? filter.instance_id ?? undefined;
-
 const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
-
-/** What was answered to a dispatch in an earlier run, or long ago; undefined if it was not. */
-function keptAnswerOf({ mission }: Found): DispatchAnswer | undefined {
-  const kept = v.safeParse(v.union([dispatchResponseSchema, errorBodySchema]), mission.answer);
-  if (!kept.success) return undefined;
-  const body = kept.output;
-  return 'error' in body ? { status: errorStatus[body.error], body } : { status: 202, body };
-}
-
-/** What a mission was dispatched with; undefined if that was not over REST. */
-function dispatchedOf({ mission: { sessionId, payload } }: Found): Dispatched | undefined {
-  const parsed = parseDispatchPayload(payload);
-  return sessionId !== undefined && parsed.ok ? { sessionId, payload: parsed.payload } : undefined;
-}
-
-const refusal = (code: ErrorCode, detail: string): DispatchAnswer => ({
-  status: errorStatus[code],
-  body: { error: code, detail },
-});
 
 /** JSON with sorted keys: equal for equal payloads, however they were written. */
 const canonical = (value: unknown): string =>

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { type Logger, pino } from 'pino';
+import { NORMAL } from '../contract/close-codes.js';
 import { type AsyncExecutorRegistry, createRegistry } from '../registry/async-registry.js';
 import type { EndedMissionLimits } from '../registry/ended-missions.js';
 import { addressSet } from './addresses.js';
@@ -101,7 +102,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   // Those of an earlier run, and whoever comes.
   for (const executorId of supervisor.directory.executors.keys()) upgrades.expect(executorId);
   registry.on('executor:registered', ({ executorId }) => upgrades.expect(executorId));
-  registry.on('executor:deregistered', ({ executorId }) => upgrades.close(executorId, 1000, 'deregistered'));
+  registry.on('executor:deregistered', ({ executorId }) => upgrades.close(executorId, NORMAL, 'deregistered'));
   const dispatcher = new Dispatcher(supervisor, log);
   supervisor.onUndelivered = (missionId) => dispatcher.replay(missionId);
   registry.on('mission:state_change', ({ missionId, state }) => dispatcher.moved(missionId, state));

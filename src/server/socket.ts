@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Behaviour, Context, Ref, System } from '../actor/index.js';
+import { SERVICE_RESTART } from '../contract/close-codes.js';
 import type { ConnectionInput, Peer } from './connection.js';
 
 /** Bytes to write, or how to end. */
@@ -17,11 +18,12 @@ const MAX_UNREAD = 8 * 1024 * 1024;
 /** How long a peer may take to answer a close before it is cut off, in milliseconds. */
 const CLOSE_PATIENCE = 5_000;
 
-/** A close frame with code 1012, "service restart", by the role of who gets it: all that the supervisor writes by itself. */
-const SERVICE_RESTART = {
-  client: Uint8Array.of(0x88, 0x02, 0x03, 0xf4),
+const RESTART = [SERVICE_RESTART >> 8, SERVICE_RESTART & 0xff] as const;
+/** A close frame, by the role of who gets it: all that the supervisor writes by itself. */
+const RESTARTED = {
+  client: Uint8Array.of(0x88, 0x02, ...RESTART),
   // Masked, with zeros.
-  server: Uint8Array.of(0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf4),
+  server: Uint8Array.of(0x88, 0x82, 0, 0, 0, 0, ...RESTART),
 };
 
 interface Link {
@@ -49,7 +51,7 @@ export const socketActor: Behaviour<LinkMessage, Link, Link> = {
   /** The connection's actor is gone: if its thread died, the executor is told to connect again. */
   ended(link, { reason }, context) {
     const { socket, role } = link;
-    if (reason === 'thread-lost' && socket.writable) socket.write(SERVICE_RESTART[role]);
+    if (reason === 'thread-lost' && socket.writable) socket.write(RESTARTED[role]);
     finish(socket, context);
     return link;
   },

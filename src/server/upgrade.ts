@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { isSampled } from '../../actors/messages.js';
 import { type Behaviour, type Clock, type Ref, realClock } from '../actor/index.js';
+import { BAD_TOKEN, GOING_AWAY, REPLACED } from '../contract/close-codes.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type connectionBehaviour from './connection.js';
 import { type ConnectionInput, type ConnectionStart, connectionModule, type Peer } from './connection.js';
@@ -16,10 +17,7 @@ import { Sampler } from './sampler.js';
 import { Feeds, socketActor } from './socket.js';
 
 const PATH = /^\/ws\/executors\/([^/]+)$/;
-/** The contract's close codes. */
-export const BAD_TOKEN = { code: 4001, reason: 'token_invalid' } as const;
-const REPLACED = { type: 'close', code: 4002, reason: 'replaced by a newer connection' } as const;
-const GOING_AWAY = { type: 'close', code: 1001, reason: 'server is shutting down' } as const;
+const REJECTED = { code: BAD_TOKEN, reason: 'token_invalid' } as const;
 /** The headers that the protocol reads. */
 const HEADERS = ['upgrade', 'connection', 'sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
 
@@ -73,9 +71,9 @@ export class Upgrades {
       log,
       clock,
       random: Math.random,
-      onOpen: (executorId, socket, head) => {
+      onOpen: (executorId, socket) => {
         const peer = { role: 'server', executorId, refusals: this.#refusals } as const;
-        this.#take(executorId, peer, socket, head);
+        this.#take(executorId, peer, socket);
       },
     });
     this.#refusals = supervisor.system.spawn(refusals, this.#dialler);
@@ -88,20 +86,31 @@ export class Upgrades {
     if (this.#closing) refuse(socket, 'unavailable', 'the server is shutting down');
     else if (asked === undefined) refuse(socket, 'not_found', 'WebSockets are at /ws/executors/:executor_id');
     else if (!isHandshake(request)) refuse(socket, 'invalid_payload', 'this is not a WebSocket handshake');
-    else this.#authenticate(asked, request, socket, head);
+    else {
+      // To be read as what follows it: where the socket is.
+      if (head.length > 0) socket.unshift(head);
+      this.#authenticate(asked, request, socket);
+    }
   };
 
-  #authenticate({ executorId, token }: Asked, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #authenticate({ executorId, token }: Asked, request: IncomingMessage, socket: Duplex): void {
     const { directory, identities } = this.#supervisor;
     // A token of an earlier run does not do: Callboard must know the executor's endpoints again first.
     if (directory.executors.has(executorId) && identities.matches(executorId, token))
-      this.#accept(executorId, request, socket, head);
-    else this.#reject(executorId, request, socket, head);
+      this.#accept(executorId, request, socket);
+    else this.#reject(executorId, request, socket);
   }
 
   /** Dials an executor that is registered, unless it connects within a moment. */
   expect(executorId: string): void {
     this.#dialler.expect(executorId);
+  }
+
+  /** An executor has another token: it is to connect anew with that, whoever dials. */
+  rotate(executorId: string): void {
+    this.close(executorId, REJECTED.code, REJECTED.reason);
+    // It may have been expected already when it registered, and that is over with the rest.
+    this.expect(executorId);
   }
 
   /** Closes an executor's connection, and dials it no more until it is expected again. */
@@ -116,7 +125,7 @@ export class Upgrades {
     this.#closing = true;
     this.#dialler.close();
     const closed = [...this.#open].map(([connection, socket]) => {
-      this.#supervisor.system.tell(connection, GOING_AWAY);
+      this.#supervisor.system.tell(connection, { type: 'close', code: GOING_AWAY, reason: 'server is shutting down' });
       return new Promise((resolve) => socket.once('close', resolve));
     });
     await Promise.all(closed);
@@ -127,18 +136,19 @@ export class Upgrades {
     this.#feeds.close();
   }
 
-  #accept(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #accept(executorId: string, request: IncomingMessage, socket: Duplex): void {
     this.#dialler.forget(executorId);
-    this.#take(executorId, { role: 'client', headers: headersOf(request) }, socket, head);
+    this.#take(executorId, { role: 'client', headers: headersOf(request) }, socket);
   }
 
   /** An executor's connection stands from here on, in place of any that did. */
-  #take(executorId: string, peer: Peer, socket: Duplex, head: Buffer): void {
+  #take(executorId: string, peer: Peer, socket: Duplex): void {
     const supervisor = this.#supervisor;
     const executor = supervisor.executor(executorId);
     const former = this.#current.get(executorId);
-    if (former !== undefined) supervisor.system.tell(former, REPLACED);
-    const connection = this.#join(supervisor.threadOf(executorId), { executor, peer }, socket, head);
+    if (former !== undefined)
+      supervisor.system.tell(former, { type: 'close', code: REPLACED, reason: 'replaced by a newer connection' });
+    const connection = this.#join(supervisor.threadOf(executorId), { executor, peer }, socket);
     this.#current.set(executorId, connection);
     if (this.#sampler.admits('connected'))
       this.#log.info(
@@ -158,15 +168,14 @@ export class Upgrades {
     socket.once('close', onEnd);
   }
 
-  #reject(executorId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #reject(executorId: string, request: IncomingMessage, socket: Duplex): void {
     // Anyone can do this as often as they like.
     if (isSampled(++this.#rejected))
       this.#log.warn({ executorId: executorId.slice(0, 64), count: this.#rejected }, 'a connection had no valid token');
     this.#join(
       this.#rejected % this.#supervisor.system.threads,
-      { executor: undefined, reject: BAD_TOKEN, peer: { role: 'client', headers: headersOf(request) } },
+      { executor: undefined, reject: REJECTED, peer: { role: 'client', headers: headersOf(request) } },
       socket,
-      head,
     );
   }
 
@@ -175,7 +184,6 @@ export class Upgrades {
     thread: number,
     start: Pick<ConnectionStart, 'executor' | 'reject' | 'peer'>,
     socket: Duplex,
-    head: Buffer,
   ): Ref<ConnectionInput> {
     const { system } = this.#supervisor;
     const link = system.spawn(socketActor, { socket, role: start.peer.role });
@@ -186,7 +194,6 @@ export class Upgrades {
     );
     system.tell(link, { connection });
     this.#open.set(connection, socket);
-    if (head.length > 0) system.tell(connection, head);
     this.#feeds.add(socket, thread, connection);
     socket.once('end', () => system.tell(connection, { type: 'socket-ended' }));
     socket.once('close', () => {

@@ -51,7 +51,7 @@ export const keptStateSchema = v.object({
   /** The question whose time ran out. */
   expired: v.exactOptional(v.string()),
   checkpointId: v.exactOptional(v.string()),
-  /** Its executor has said something of it that takes having it. */
+  /** Its executor has said something of it that takes having it, or it was past `assigned` when that left. */
   heard: v.exactOptional(v.boolean()),
   /** How many events it had by then: later ones have changed nothing of this but `updatedAt`. */
   events: v.number(),

@@ -191,7 +191,8 @@ test('a dispatch that failed fails the mission, unless it is over already', () =
   const rig = new Rig();
   rig.create('new');
   rig.create('over', 'done');
-  for (const missionId of ['new', 'over', 'nobody']) rig.tell({ type: 'fail', missionId, error: 'refused' });
+  for (const missionId of ['new', 'over', 'nobody'])
+    rig.tell({ type: 'fail', missionId, error: 'refused', unlessBegun: false });
   assert.deepEqual([rig.state('new'), rig.look('new')?.error], ['failed', 'refused']);
   assert.deepEqual([rig.state('over'), rig.look('over')?.error], ['done', undefined]);
 });

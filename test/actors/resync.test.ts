@@ -39,6 +39,46 @@ for (const state of begun)
     assert.equal(rig.clock.pending, 0);
   });
 
+for (const state of ['queued', 'assigned'] as const)
+  test(`a mission that was ${state} when its executor left never arrived either; its dispatch taken, it is assigned`, () => {
+    const rig = new Rig();
+    rig.create('m', state);
+    rig.tell({ type: 'left', resumable: true });
+    assert.equal(rig.state('m'), 'suspended');
+    resync(rig, []);
+    assert.deepEqual(rig.reported('undelivered'), [{ type: 'undelivered', missionId: 'm', executorId }]);
+    rig.advance(3600);
+    rig.tell({ type: 'assigned', missionId: 'm' });
+    assert.equal(rig.state('m'), 'assigned');
+  });
+
+test('a mission that had begun when its executor left is not assigned anew, and fails if it is left out', () => {
+  const rig = new Rig();
+  for (const [missionId, begin] of [
+    ['ran', () => void rig.event('mission.started', 'ran', { state: 'running' })],
+    ['was listed', () => void resync(rig, ['was listed'])],
+    ['was heard of', () => void rig.event('mission.progress', 'was heard of')],
+    ['is heard of', () => undefined],
+  ] as const) {
+    rig.create(missionId, 'assigned');
+    begin();
+  }
+  rig.tell({ type: 'left', resumable: true });
+  rig.event('mission.progress', 'is heard of');
+  rig.reports.length = 0;
+  resync(rig, []);
+  const missionIds = ['ran', 'was listed', 'was heard of', 'is heard of'];
+  for (const missionId of missionIds) {
+    rig.tell({ type: 'assigned', missionId });
+    // Nor has a dispatch failed that finds it there.
+    rig.tell({ type: 'fail', missionId, error: 'refused', unlessBegun: true });
+    assert.equal(rig.state(missionId), 'suspended');
+  }
+  assert.deepEqual(rig.reports, []);
+  rig.advance(30);
+  for (const missionId of missionIds) assert.equal(rig.look(missionId)?.error, 'lost_by_executor');
+});
+
 test('a mission of which anything but its assignment was heard has arrived, whatever its state', () => {
   const rig = new Rig();
   rig.create('m', 'assigned');

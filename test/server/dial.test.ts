@@ -6,32 +6,29 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
+import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, test } from 'node:test';
+import { getRequestListener } from '@hono/node-server';
 import { pino } from 'pino';
 import type { Ref } from '../../src/actor/index.js';
 import { VirtualClock } from '../../src/actor/index.js';
 import { type AsyncExecutorRegistry, createRegistry } from '../../src/registry/async-registry.js';
-import type { CallboardServer } from '../../src/server/index.js';
+import { createApp } from '../../src/server/app.js';
+import { Dispatcher } from '../../src/server/dispatch.js';
 import { Upgrades } from '../../src/server/upgrade.js';
 import { main } from '../built.js';
 import { Running } from '../cli/callboard.js';
-import { dial, inState, mission, post, register, registration, type Scope, serve, until } from './helpers.js';
+import { dial, inState, mission, post, register, registration, type Scope, type Served, until } from './helpers.js';
 import type hungry from './hungry-actor.js';
 import { endpointsOf, listening, rawPeer } from './listening.js';
 
-const isConnected = async (server: CallboardServer, executorId: string) =>
-  (await server.registry.get(executorId))?.connected ?? false;
-
 /** Dispatches a mission to an executor, over HTTP. */
-async function dispatch(server: CallboardServer, executorId: string, mission_id: string): Promise<void> {
+async function dispatch(server: Served, executorId: string, mission_id: string): Promise<number> {
   const wanted = { objective: 'o', completion: 'c', executor_filter: { executor_id: executorId } };
-  const { status } = await post(`${server.url}/api/v1/sessions/s/dispatch`, { mission_id, ...wanted });
-  assert.equal(status, 202);
+  return (await post(`${server.url}/api/v1/sessions/s/dispatch`, { mission_id, ...wanted })).status;
 }
-
-const server = await serve({ after });
 
 /** With a certificate of its own, which nobody trusts who is not told to. */
 const folder = mkdtempSync(join(tmpdir(), 'callboard-tls-'));
@@ -41,96 +38,39 @@ const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-ke
 execFileSync('openssl', ['req', ...self, ...curve], { cwd: folder, stdio: 'ignore' });
 const certificate = { key: readFileSync(join(folder, 'key.pem')), cert: readFileSync(join(folder, 'cert.pem')) };
 
-// What has to be waited for is waited for once.
-describe('by the real time', { concurrency: true }, () => {
-  test('an executor that only listens is dialled, dispatched to, and followed to done', async (t) => {
-    const executorId = randomUUID();
-    // It speaks as soon as it is dialled: Callboard must know by then where to answer.
-    const peer = await listening(t, executorId, (executor) =>
-      executor.event('executor.resync', undefined, { missions: [], protocol_version: '1.0.0' }),
-    );
-    const token = await register(server, executorId, endpointsOf(peer));
-    const connection = await peer.connected;
-    await until(() => isConnected(server, executorId));
-    assert.deepEqual(peer.dialled, [`/ws/executors/${executorId}?token=${token}`]);
-
-    await dispatch(server, executorId, 'm');
-    assert.equal(peer.dispatched[0]?.mission_id, 'm');
-    connection.event('mission.started', 'm', { state: 'running' });
-    for (let iteration = 1; iteration <= 3; iteration++) connection.event('mission.progress', 'm', { iteration });
-    await inState(server, 'm', 'running');
-    assert.equal((await post(`${server.url}/api/v1/missions/m/pause`)).status, 202);
-    await until(() => connection.received.some(({ event }) => event === 'mission.paused'));
-    connection.event('mission.completed', 'm', { state: 'done', exit_code: 0 });
-    await inState(server, 'm', 'done');
-    assert.deepEqual(
-      (await mission(server, 'm')).recent_events?.map(({ event }) => event),
-      ['mission.started', 'mission.progress', 'mission.progress', 'mission.progress', 'mission.completed'],
-    );
+test('Callboard dials who registered in an earlier run, with the token it has, and who registers; with TLS, where the certificate is trusted', async (t) => {
+  const [earlierId, executorId] = [randomUUID(), randomUUID()];
+  const earlier = await listening(t, earlierId);
+  const peer = await listening(t, executorId, undefined, undefined, createHttpsServer(certificate));
+  const dataDir = join(folder, 'data');
+  const before = await createRegistry({ threads: 1, dataDir });
+  const registered = await before.register({
+    ...registration(earlierId),
+    spec_version: '1.0.0',
+    ...endpointsOf(earlier),
   });
+  await before.shutdown();
+  assert.ok('token' in registered);
 
-  test('an executor dials in, later only listens, and then dials in again: followed throughout, by one connection', async (t) => {
-    const executorId = randomUUID();
-    const peer = await listening(t, executorId);
-    const token = await register(server, executorId, endpointsOf(peer));
-    const first = await dial(t, server, executorId, token);
-    await dispatch(server, executorId, 'n');
-    first.event('mission.started', 'n', { state: 'running' });
-    await inState(server, 'n', 'running');
-    first.ws.close();
-
-    const second = await peer.connected;
-    second.event('mission.hitl_required', 'n', { hitl_id: 'h', prompt: 'p' });
-    await inState(server, 'n', 'hitl-required');
-
-    const third = await dial(t, server, executorId, token);
-    assert.deepEqual(await second.closed, { code: 4002, reason: 'replaced by a newer connection' });
-    assert.equal(await isConnected(server, executorId), true);
-    third.event('mission.completed', 'n', { state: 'done' });
-    await inState(server, 'n', 'done');
-    assert.equal(peer.dialled.length, 1);
-  });
-
-  test('an executor that registered in an earlier run is dialled with the token it has', async (t) => {
-    const dataDir = mkdtempSync(join(tmpdir(), 'callboard-dial-'));
-    t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-    const before = await serve(t, { dataDir });
-    const executorId = randomUUID();
-    const peer = await listening(t, executorId);
-    const token = await register(before, executorId, endpointsOf(peer));
-    await before.close();
-    const now = await serve(t, { dataDir });
-    const connection = await peer.connected;
-    await until(() => isConnected(now, executorId));
-    assert.deepEqual(peer.dialled, [`/ws/executors/${executorId}?token=${token}`]);
-    const closing = now.close();
-    assert.equal((await connection.closed).code, 1001);
-    await closing;
-  });
-
-  test('an executor that listens with TLS is dialled, where its certificate is trusted', async (t) => {
-    const executorId = randomUUID();
-    const peer = await listening(t, executorId, undefined, undefined, createHttpsServer(certificate));
-    const env = {
-      NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem'),
-      AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'tls.json'),
-    };
-    const args = [main, 'serve', '--ephemeral', '--port', '0', '--threads', '1', '--log-level', 'error'];
-    const callboard = new Running(args, env);
-    t.after(() => callboard.kill('SIGKILL'));
-    const [, url = ''] = await callboard.stdoutMatch(/listening on (http:[^\s"]+)/);
-    await register({ url }, executorId, endpointsOf(peer, 's'));
-    const connection = await peer.connected;
-    const wanted = { objective: 'o', completion: 'c', executor_filter: { executor_id: executorId } };
-    await until(
-      async () => (await post(`${url}/api/v1/sessions/s/dispatch`, { mission_id: 'm', ...wanted })).status === 202,
-    );
-    assert.equal(peer.dispatched.length, 1);
-    connection.event('mission.started', 'm', { state: 'running' });
-    await inState({ url }, 'm', 'running');
-    callboard.kill('SIGTERM');
-    assert.equal((await callboard.ended).code, 0);
-  });
+  const env = {
+    NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem'),
+    AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'another.json'),
+  };
+  const args = ['serve', '--data-dir', dataDir, '--port', '0', '--threads', '1', '--log-level', 'error'];
+  const callboard = new Running([main, ...args], env);
+  t.after(() => callboard.kill('SIGKILL'));
+  const [, url = ''] = await callboard.stdoutMatch(/listening on (http:[^\s"]+)/);
+  await register({ url }, executorId, endpointsOf(peer, 's'));
+  // The one wait by the real time: here it is all as it is for users.
+  const [first, connection] = await Promise.all([earlier.connected, peer.connected]);
+  assert.deepEqual(earlier.dialled, [`/ws/executors/${earlierId}?token=${registered.token}`]);
+  await until(async () => (await dispatch({ url }, executorId, 'm')) === 202);
+  assert.equal(peer.dispatched.length, 1);
+  connection.event('mission.started', 'm', { state: 'running' });
+  await inState({ url }, 'm', 'running');
+  callboard.kill('SIGTERM');
+  assert.equal((await first.closed).code, 1001);
+  assert.equal((await callboard.ended).code, 0);
 });
 
 // By the test's time.
@@ -147,10 +87,11 @@ class Watched extends VirtualClock {
 }
 
 /** Of which nobody else makes the executors' connections. */
+process.env.AIWG_EXECUTOR_IDENTITY_STORE = join(folder, 'identities.json');
 const shared = await createRegistry({ threads: 1 });
 after(() => shared.shutdown());
 
-/** The connections of a server, with a clock of their own. */
+/** A server, with a clock of its own by which executors are dialled. */
 async function board(t: Scope, options: { registry?: AsyncExecutorRegistry; pingInterval?: number } = {}) {
   const { registry = shared, ...more } = options;
   const clock = new Watched();
@@ -160,13 +101,19 @@ async function board(t: Scope, options: { registry?: AsyncExecutorRegistry; ping
   const onRegistered = ({ executorId }: { executorId: string }) => upgrades.expect(executorId);
   const onDeregistered = ({ executorId }: { executorId: string }) => upgrades.close(executorId, 1000, 'deregistered');
   registry.on('executor:registered', onRegistered).on('executor:deregistered', onDeregistered);
-  const http = createHttpServer().on('upgrade', upgrades.handle).listen(0, '127.0.0.1');
+  const { supervisor } = registry;
+  const dispatcher = new Dispatcher(supervisor, log);
+  const app = createApp({ supervisor, dispatcher, upgrades, trusted: new BlockList(), log, isReady: () => true });
+  const http = createHttpServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  http.on('upgrade', upgrades.handle).listen(0, '127.0.0.1');
   await once(http, 'listening');
   const address = http.address();
   assert.ok(address !== null && typeof address === 'object');
   t.after(async () => {
     registry.off('executor:registered', onRegistered).off('executor:deregistered', onDeregistered);
+    http.closeAllConnections();
     http.close();
+    dispatcher.close();
     upgrades.destroy();
     await upgrades.closeAll();
   });
@@ -205,6 +152,58 @@ async function board(t: Scope, options: { registry?: AsyncExecutorRegistry; ping
 
 const isWithin = (value: number, least: number, most: number): void =>
   assert.ok(value >= least && value <= most, `${value} is not from ${least} to ${most}`);
+
+test('an executor that only listens is dialled, dispatched to, and followed to done', async (t) => {
+  const here = await board(t);
+  const executorId = randomUUID();
+  // It speaks as soon as it is dialled: Callboard must know by then where to answer.
+  const peer = await listening(t, executorId, (executor) =>
+    executor.event('executor.resync', undefined, { missions: [], protocol_version: '1.0.0' }),
+  );
+  const token = await here.register(peer, executorId);
+  here.clock.advance(await here.wait(1));
+  const connection = await peer.connected;
+  await until(() => here.connected(executorId));
+  assert.deepEqual(peer.dialled, [`/ws/executors/${executorId}?token=${token}`]);
+
+  assert.equal(await dispatch(here, executorId, 'followed'), 202);
+  assert.equal(peer.dispatched[0]?.mission_id, 'followed');
+  connection.event('mission.started', 'followed', { state: 'running' });
+  for (let iteration = 1; iteration <= 3; iteration++) connection.event('mission.progress', 'followed', { iteration });
+  await inState(here, 'followed', 'running');
+  assert.equal((await post(`${here.url}/api/v1/missions/followed/pause`)).status, 202);
+  await until(() => connection.received.some(({ event }) => event === 'mission.paused'));
+  connection.event('mission.completed', 'followed', { state: 'done', exit_code: 0 });
+  await inState(here, 'followed', 'done');
+  assert.deepEqual(
+    (await mission(here, 'followed')).recent_events?.map(({ event }) => event),
+    ['mission.started', 'mission.progress', 'mission.progress', 'mission.progress', 'mission.completed'],
+  );
+});
+
+test('an executor dials in, later only listens, and then dials in again: followed throughout, by one connection', async (t) => {
+  const here = await board(t);
+  const executorId = randomUUID();
+  const peer = await listening(t, executorId);
+  const token = await here.register(peer, executorId);
+  const first = await dial(t, here, executorId, token);
+  assert.equal(await dispatch(here, executorId, 'moved'), 202);
+  first.event('mission.started', 'moved', { state: 'running' });
+  await inState(here, 'moved', 'running');
+  first.ws.close();
+
+  here.clock.advance(await here.wait(2));
+  const second = await peer.connected;
+  second.event('mission.hitl_required', 'moved', { hitl_id: 'h', prompt: 'p' });
+  await inState(here, 'moved', 'hitl-required');
+
+  const third = await dial(t, here, executorId, token);
+  assert.deepEqual(await second.closed, { code: 4002, reason: 'replaced by a newer connection' });
+  assert.equal(here.connected(executorId), true);
+  third.event('mission.completed', 'moved', { state: 'done' });
+  await inState(here, 'moved', 'done');
+  assert.equal(peer.dialled.length, 1);
+});
 
 const FAILED = 'an executor could not be dialled: trying on';
 const REFUSED = 'an executor refuses to be dialled';
@@ -285,6 +284,56 @@ test('a connection that the executor closes with 4001: the longest interval, sai
   }
   const [line, ...more] = said(REFUSED);
   assert.deepEqual([line?.reason, more.length], ['it closed with 4001', 0]);
+});
+
+/** Registers an executor from another machine, so that its token is rotated. @returns the new one */
+function rotate({ registry, upgrades }: Awaited<ReturnType<typeof board>>, executorId: string): string {
+  const registered = registry.supervisor.directory.executors.get(executorId);
+  assert.ok(registered);
+  const { name, version, capabilities, transportEndpoints: transport_endpoints } = registered;
+  const request = { executor_id: executorId, name, version, spec_version: '1.0.0', capabilities, transport_endpoints };
+  const { ok, rotated, response } = {
+    rotated: false,
+    response: undefined,
+    ...registry.supervisor.register(request, false),
+  };
+  assert.ok(ok && rotated && response);
+  upgrades.rotate(executorId);
+  return response.token;
+}
+
+test('a dialled executor whose token is rotated: closed with 4001, and dialled with the new one as if it had just registered', async (t) => {
+  const here = await board(t);
+  const { clock, register, wait, connected, said, registry } = here;
+  const executorId = randomUUID();
+  const peer = await listening(t, executorId);
+  await register(peer, executorId);
+  clock.advance(await wait(1));
+  await until(() => connected(executorId));
+  const token = rotate(here, executorId);
+  assert.deepEqual(await peer.connections[0]?.closed, { code: 4001, reason: 'token_invalid' });
+  isWithin(await wait(2), 2_000, 3_000);
+  // Whatever was made of the peer's echo of the close is known by then.
+  await registry.supervisor.system.settle();
+  clock.advance(3_000);
+  await until(() => peer.dialled.length === 2);
+  assert.equal(peer.dialled[1], `/ws/executors/${executorId}?token=${token}`);
+  assert.equal(said(REFUSED).length, 0);
+});
+
+test('an executor whose token is rotated before it was dialled is dialled all the same, with the new one', async (t) => {
+  const here = await board(t);
+  const { clock, register, wait, upgrades } = here;
+  const executorId = randomUUID();
+  const peer = await listening(t, executorId);
+  await register(peer, executorId);
+  await wait(1);
+  upgrades.expect(executorId);
+  const token = rotate(here, executorId);
+  assert.equal(clock.pending, 1);
+  clock.advance(3_000);
+  await until(() => peer.dialled.length === 1);
+  assert.equal(peer.dialled[0], `/ws/executors/${executorId}?token=${token}`);
 });
 
 test('an endpoint that is no WebSocket: refused, and nothing is dialled', async (t) => {

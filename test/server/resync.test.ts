@@ -1,4 +1,4 @@
-/** Resync over real sockets: dispatches that never arrived, aborts told late, and human questions. */
+/** Resync over real sockets: dispatches that never arrived, and aborts told late. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import * as v from 'valibot';
 import { parseDispatchPayload } from '../../src/contract/index.js';
 import { Dispatcher } from '../../src/server/dispatch.js';
 import type { CallboardServer } from '../../src/server/index.js';
@@ -19,7 +18,6 @@ import {
   inState,
   mission,
   post,
-  send,
   serve,
   until,
 } from './helpers.js';
@@ -80,6 +78,33 @@ for (const kept of [true, false])
     assert.deepEqual(assigned, []);
     assert.deepEqual((await dispatch(server, 'lost')).body, answer.body);
     assert.equal(rest.taken.length, 3);
+  });
+
+for (const kept of [true, false])
+  test(`a mission that never arrived is dispatched again once its executor has left and is back, ${kept ? 'also after a restart' : 'without a store'}`, async (t) => {
+    const dataDir = kept ? folder(t) : undefined;
+    let server = await serve(t, { dataDir });
+    const rest = await restOf(t);
+    const resumable = { transport_endpoints: { rest: rest.url, ws: 'ws://127.0.0.1:9' }, capabilities: ['resumable'] };
+    const peer = await executor(t, server, resumable, id);
+    for (const missionId of ['lost', 'here', 'gone']) assert.equal((await dispatch(server, missionId)).status, 202);
+    const { body } = await dispatch(server, 'lost');
+    for (const missionId of ['here', 'gone']) peer.event('mission.started', missionId, { state: 'running' });
+    await inState(server, 'gone', 'running');
+    peer.event('executor.deregistered', undefined, { reason: 'graceful_shutdown' });
+    for (const missionId of ['lost', 'here', 'gone']) await inState(server, missionId, 'suspended');
+    if (kept) {
+      await server.close();
+      server = await serve(t, { dataDir });
+    }
+    const back = await executor(t, server, resumable, id);
+    resync(back, ['here']);
+    await inState(server, 'lost', 'assigned');
+    assert.deepEqual(rest.taken, ['lost', 'here', 'gone', 'lost']);
+    assert.equal((await mission(server, 'gone')).state, 'suspended');
+    assert.deepEqual((await dispatch(server, 'lost')).body, body);
+    back.event('mission.started', 'lost', { state: 'running' });
+    await inState(server, 'lost', 'running');
   });
 
 test('a replay that is refused fails the mission; one that finds it there, by a 409, does not', async (t) => {
@@ -187,6 +212,55 @@ test('a dispatch that a stop cut short, repeated while its executor is away: exe
   assert.equal((await dispatcher.dispatch('s', parsed.payload)).status, 202);
 });
 
+test('a dispatch that a stop cut short, its executor having left: repeated, it waits for the replay, too', async (t) => {
+  const server = await serve(t, { dataDir: folder(t) });
+  const { supervisor } = server.registry;
+  const rest = await restOf(t);
+  const resumable = { transport_endpoints: { rest: rest.url, ws: 'ws://127.0.0.1:9' }, capabilities: ['resumable'] };
+  await executor(t, server, resumable, id);
+  for (const missionId of ['cut', 'heard'])
+    supervisor.missions.create(missionId, id, 'queued', { sessionId: 's', payload: payload(missionId) });
+  await server.registry.deregister(id);
+  await inState(server, 'heard', 'suspended');
+  const parsed = parseDispatchPayload(payload('cut'));
+  assert.ok(parsed.ok);
+  const { status, body } = await new Dispatcher(supervisor, pino({ level: 'silent' }), 50).dispatch(
+    's',
+    parsed.payload,
+  );
+  assert.deepEqual([status, 'error' in body && body.error], [503, 'executor_not_connected']);
+
+  const [cut, heard] = ['cut', 'heard'].map((missionId) => dispatch(server, missionId));
+  const peer = await executor(t, server, resumable, id);
+  const answer = { mission_id: 'cut', executor_id: id, status: 'assigned', estimated_start: '2030-01-01T00:00:00Z' };
+  rest.answer = (response) => response.end(JSON.stringify(answer));
+  peer.event('mission.started', 'heard', { state: 'running' });
+  resync(peer, ['heard']);
+  assert.deepEqual((await cut)?.body, answer);
+  assert.equal((await heard)?.status, 202);
+  assert.deepEqual(rest.taken, ['cut']);
+});
+
+for (const [what, named] of [
+  ['a2a_instance_id', { executor_filter: { a2a_instance_id: 'a2a' } }],
+  ['instance_id', { executor_filter: { instance_id: 'a2a' } }],
+  ['both, with the executor pinned', { executor_filter: { executor_id: id, instance_id: 'other' } }],
+] as const)
+  test(`a dispatch by ${what} that a stop cut short is answered as it would have been`, async (t) => {
+    const server = await serve(t, { dataDir: folder(t) });
+    const { supervisor } = server.registry;
+    const peer = await executor(t, server, { a2a_instance_id: 'a2a' }, id);
+    supervisor.missions.create('m', id, 'queued', { sessionId: 's', payload: payload('m', named) });
+    peer.event('mission.started', 'm', { state: 'running' });
+    await inState(server, 'm', 'running');
+    assert.deepEqual((await dispatch(server, 'm', named)).body, {
+      mission_id: 'm',
+      executor_id: id,
+      a2a_instance_id: 'a2a',
+      status: 'assigned',
+    });
+  });
+
 test('an abort that took effect while the executor was away is told late, also when it is only in the store', async (t) => {
   const dataDir = folder(t);
   const first = await serve(t, { dataDir });
@@ -207,98 +281,4 @@ test('an abort that took effect while the executor was away is told late, also w
     back.received.map(({ event, mission_id, data }) => [event, mission_id, data]),
     [['mission.aborted', 'aborted', { state: 'aborted', aborted_by: 'operator' }]],
   );
-});
-
-// Open questions.
-
-const questionsPage = v.strictObject({
-  questions: v.array(
-    v.strictObject({
-      mission_id: v.string(),
-      executor_id: v.string(),
-      hitl_id: v.string(),
-      prompt: v.string(),
-      context: v.optional(v.string()),
-      asked_at: v.string(),
-      expires_at: v.optional(v.string()),
-    }),
-  ),
-  next_cursor: v.optional(v.string()),
-});
-
-const questions = async (server: CallboardServer, query = '') => {
-  const { status, body } = await send(`${server.url}/api/v1/hitl?${query}`);
-  assert.equal(status, 200);
-  return v.parse(questionsPage, body);
-};
-const ids = async (server: CallboardServer): Promise<string[]> =>
-  (await questions(server)).questions.map(({ mission_id }) => mission_id);
-
-for (const kept of [true, false])
-  test(`open questions are listed, the oldest first, in pages, ${kept ? 'also after a restart' : 'without a store'}`, async (t) => {
-    const dataDir = kept ? folder(t) : undefined;
-    const server = await serve(t, { dataDir, threads: 2 });
-    const peer = await executor(t, server, {}, id);
-    const ask = (missionId: string, ts: string, more: object = {}): void =>
-      peer.ws.send(
-        JSON.stringify({
-          event: 'mission.hitl_required',
-          executor_id: id,
-          mission_id: missionId,
-          ts,
-          data: { hitl_id: `of ${missionId}`, prompt: `May ${missionId}?`, ...more },
-        }),
-      );
-    for (const missionId of ['b', 'a', 'c', 'd', 'e']) await server.registry.assignMission(missionId, id);
-    ask('a', '2026-01-01T00:00:01Z', { context: 'c', expires_at: '2100-01-01T00:00:00Z' });
-    ask('b', '2026-01-01T00:00:03Z');
-    ask('c', '2026-01-01T02:00:02+02:00');
-    ask('d', '2026-01-01T00:00:03Z');
-    ask('e', '2026-01-01T00:00:00Z');
-    await until(async () => (await ids(server)).length === 5);
-    assert.equal(
-      (await post(`${server.url}/api/v1/missions/e/hitl_response`, { hitl_id: 'of e', response: 'r' })).status,
-      202,
-    );
-    assert.deepEqual(await ids(server), ['a', 'c', 'b', 'd']);
-
-    let now = server;
-    if (kept) {
-      await server.close();
-      now = await serve(t, { dataDir, threads: 1 });
-    }
-    assert.deepEqual(await ids(now), ['a', 'c', 'b', 'd']);
-    const first = await questions(now, 'limit=3');
-    assert.deepEqual(first.questions[0], {
-      mission_id: 'a',
-      executor_id: id,
-      hitl_id: 'of a',
-      prompt: 'May a?',
-      context: 'c',
-      asked_at: '2026-01-01T00:00:01Z',
-      expires_at: '2100-01-01T00:00:00Z',
-    });
-    const second = await questions(now, `limit=3&cursor=${first.next_cursor}`);
-    assert.deepEqual([second.questions.map(({ mission_id }) => mission_id), second.next_cursor], [['d'], undefined]);
-
-    // One whose mission is over, and one that a resync finds, which stays.
-    const back = kept ? await dial(t, now, id, peer.token) : peer;
-    assert.equal((await post(`${now.url}/api/v1/missions/b/abort`)).status, 202);
-    resync(back, ['a', 'c', 'd']);
-    await inState(now, 'a', 'running');
-    await until(async () => (await ids(now)).length === 3);
-    assert.deepEqual(await ids(now), ['a', 'c', 'd']);
-    const answered = await post(`${now.url}/api/v1/missions/a/hitl_response`, { hitl_id: 'of a', response: 'yes' });
-    assert.equal(answered.status, 202);
-    await until(async () => (await ids(now)).length === 2);
-    await until(() =>
-      back.received.some(({ event, mission_id }) => event === 'mission.hitl_responded' && mission_id === 'a'),
-    );
-  });
-
-test('the list of questions knows limit and cursor, and nothing else', async (t) => {
-  const server = await serve(t);
-  for (const query of ['limit=0', 'limit=1001', 'cursor=1', 'cursor=x-1', 'cursor=1-1-1', 'state=running'])
-    assertError(await send(`${server.url}/api/v1/hitl?${query}`), 'invalid_payload');
-  assert.deepEqual(await questions(server), { questions: [] });
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
@@ -128,7 +128,7 @@ test('nobody is believed by default', async (t) => {
   assert.deepEqual(await register(server, executorId, elsewhere), first);
 });
 
-test('the new token is in the file before it is told; where it cannot be, storage_unavailable', async (t) => {
+test('the new token is in the file before it is told; where it cannot be, storage_unavailable, and the warning comes with it later', async (t) => {
   const { path, start } = startable(t);
   const server = await start('data');
   const executorId = randomUUID();
@@ -141,7 +141,7 @@ test('the new token is in the file before it is told; where it cannot be, storag
   assert.equal(kept.registeredRemotely, true);
 
   t.mock.method(process, 'emitWarning', () => undefined);
-  const { start: startElsewhere } = startable(t, (folder) => {
+  const { path: failingPath, start: startElsewhere } = startable(t, (folder) => {
     writeFileSync(join(folder, 'a file'), '');
     return join(folder, 'a file', 'identities.json');
   });
@@ -149,6 +149,13 @@ test('the new token is in the file before it is told; where it cannot be, storag
   await register(failing, executorId);
   assertError(await ask(failing, executorId, elsewhere), 'storage_unavailable');
   assertError(await ask(failing, executorId, elsewhere), 'storage_unavailable');
+
+  // Whoever gets the new token at last is warned, be it kept by then, and no more after that.
+  rmSync(dirname(failingPath));
+  await failing.registry.supervisor.identities.flush();
+  const told = await register(failing, executorId, elsewhere);
+  assert.match(told.warning ?? '', rotatedWarning);
+  assert.deepEqual(await register(failing, executorId, elsewhere), { token: told.token, warning: null });
 });
 
 test('a connection that a program handed in is closed with 4001', async (t) => {

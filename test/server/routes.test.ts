@@ -69,7 +69,7 @@ test('what nobody thought of: internal_error, and nothing of it is told', async 
   const app = createApp({
     ...parts,
     dispatcher: new Dispatcher(parts.supervisor, parts.log),
-    upgrades: { close: () => undefined },
+    upgrades: { rotate: () => undefined },
     trusted: new BlockList(),
     isReady() {
       throw new Error('a secret');

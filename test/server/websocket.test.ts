@@ -4,6 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
+import type blockingActor from '../blocking-actor.js';
+import { blockingModule } from '../blocking-actor.js';
 import {
   assertError,
   dial,
@@ -247,6 +249,28 @@ test('frames that come with the upgrade request', async (t) => {
     Buffer.concat([1, 2, 3].map((iteration) => frame(progress(iteration)))),
   );
   await arrived(missionId, 3);
+});
+
+test('frames that come with the upgrade request, to a thread that takes in nothing more, wait for it', async (t) => {
+  const busy = await serve(t);
+  const { supervisor } = busy.registry;
+  const executorId = randomUUID();
+  const token = await register(busy, executorId);
+  await busy.registry.assignMission('m', executorId);
+  const wake = new Int32Array(new SharedArrayBuffer(4));
+  const blocking = supervisor.system.spawnOnThread<typeof blockingActor>(blockingModule, wake);
+  await supervisor.system.settle();
+  supervisor.system.tell(blocking, 'block');
+  const noise = { type: 'frame', text: 'x'.repeat(2 ** 20) } as const;
+  while (supervisor.system.tell(supervisor.executor(executorId), noise));
+  const raw = new Raw(t, busy);
+  const started = envelope(executorId, 'mission.started', 'm', { state: 'running' });
+  raw.write(upgrade(`/ws/executors/${executorId}?token=${token}`), frame(started));
+  await until(() => supervisor.directory.executors.get(executorId)?.connected);
+  Atomics.store(wake, 0, 1);
+  Atomics.notify(wake, 0);
+  await supervisor.system.settle();
+  await inState(busy, 'm', 'running');
 });
 
 test('a message in fragments, with a ping in between', async (t) => {
