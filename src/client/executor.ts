@@ -155,7 +155,11 @@ class Client implements Executor, MissionHost {
     this.options.onWarning?.(message);
   }
 
-  lookAt(missionId: string, time: number): () => void {
+  now(): number {
+    return this.#clock.now();
+  }
+
+  lookFrom(missionId: string, time: number): () => void {
     return this.#clock.after(Math.max(0, time - this.#clock.now()) + EXPIRY_GRACE, () => {
       // What cannot be learnt now is learnt at the next connection.
       void this.#compare(missionId, this.#stop.signal, false).catch(() => undefined);

@@ -33,7 +33,8 @@ export interface RunningMission extends Mission {
   progress(data?: EventData<'mission.progress'>): boolean;
   /**
    * Asks a human and waits for the answer, across cuts of the connection; one question at a time.
-   * @param options.expiresAt when Callboard fails the mission if there is no answer
+   * @param options.expiresAt when Callboard fails the mission if there is no answer; where an answer was lost in a cut,
+   * the question is asked again, with as much time as at first
    * @throws MissionStateError if the mission ends before, or another question waits
    */
   askHuman(prompt: string, options?: { readonly context?: string; readonly expiresAt?: Date }): Promise<string>;

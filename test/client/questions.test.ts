@@ -1,0 +1,60 @@
+/** Questions that have their time: which time that is where they are asked again, and how it is found that it is over. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtualClock } from '../../src/actor/clock.js';
+import { type Scope, until } from '../server/helpers.js';
+import { inReverse, start } from './helpers.js';
+import { type Heard, scripted } from './scripted.js';
+
+/** Milliseconds for the answer. */
+const SPAN = 10_000;
+
+/** A mission that asks a question which has its time. */
+async function asking(t: Scope) {
+  const callboard = await scripted(t);
+  const clock = new VirtualClock(Date.parse('2030-01-01T00:00:00Z'));
+  let outcome: unknown;
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0.001,
+    onDispatch: (assigned) => {
+      const running = assigned.started();
+      running.askHuman('Well?', { expiresAt: new Date(clock.now() + SPAN) }).then(
+        (answer) => {
+          outcome = answer;
+        },
+        (error) => {
+          outcome = error.message;
+        },
+      );
+    },
+  });
+  // Its time has to move on for it to leave: its last words are never confirmed.
+  t.after(() => {
+    const moving = setInterval(() => clock.advance(1_000), 1);
+    void executor.close().finally(() => clearInterval(moving));
+  });
+  const id = await callboard.dispatch(executor);
+  const asked = await callboard.said('mission.hitl_required');
+  return { callboard, clock, executor, id, asked, outcome: () => outcome };
+}
+
+const spanOf = ({ ts, data }: Heard): number => Date.parse(String(data.expires_at)) - Date.parse(ts);
+
+test('a question whose answer was lost is asked again with as much time as at first', async (test) => {
+  const t = inReverse(test);
+  const { callboard, clock, executor, id, asked, outcome } = await asking(t);
+  assert.equal(spanOf(asked), SPAN);
+  // It lists no open question: this one was answered.
+  callboard.sockets[0]?.terminate();
+  await until(() => !executor.connected);
+  clock.advance(SPAN + 1);
+  await until(() => {
+    clock.advance(1);
+    return callboard.sockets.length === 2;
+  });
+  const again = await callboard.said('mission.hitl_required', 2);
+  assert.deepEqual([again.data.hitl_id, spanOf(again)], [asked.data.hitl_id, SPAN]);
+  callboard.push('mission.hitl_responded', id, { hitl_id: asked.data.hitl_id, response: 'very well' });
+  await until(() => outcome() === 'very well');
+});
