@@ -160,10 +160,9 @@ class Client implements Executor, MissionHost {
   }
 
   lookFrom(missionId: string, time: number): () => void {
-    return this.#clock.after(Math.max(0, time - this.#clock.now()) + EXPIRY_GRACE, () => {
-      // What cannot be learnt now is learnt at the next connection.
-      void this.#compare(missionId, this.#stop.signal, false).catch(() => undefined);
-    });
+    const done = new AbortController();
+    void this.#lookUntilOver(missionId, time, AbortSignal.any([done.signal, this.#stop.signal]));
+    return () => done.abort();
   }
 
   ended({ id }: Mission): void {
@@ -371,6 +370,15 @@ class Client implements Executor, MissionHost {
     const over = mission?.abort(why, false) ?? Promise.resolve();
     // Whoever dispatches it to a Callboard that has forgotten it means a new one.
     if (standing === undefined) void over.then(() => this.#ended.delete(missionId));
+  }
+
+  /** Callboard may be away just then, or its clock behind: so once is not enough. */
+  async #lookUntilOver(missionId: string, time: number, signal: AbortSignal): Promise<void> {
+    await pause(this.#clock, Math.max(0, time - this.#clock.now()) + EXPIRY_GRACE, signal);
+    for (let looks = 0; !signal.aborted; looks++) {
+      await this.#compare(missionId, signal, false).catch(() => undefined);
+      await pause(this.#clock, backoff(looks, this.#random), signal);
+    }
   }
 
   #receive(text: string): void {

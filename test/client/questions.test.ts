@@ -58,3 +58,30 @@ test('a question whose answer was lost is asked again with as much time as at fi
   callboard.push('mission.hitl_responded', id, { hitl_id: asked.data.hitl_id, response: 'very well' });
   await until(() => outcome() === 'very well');
 });
+
+test('once the time is over, Callboard is asked again and again, until the mission is over there', async (test) => {
+  const t = inReverse(test);
+  const { callboard, clock, id, outcome } = await asking(t);
+  const looks = () => callboard.requests.filter((request) => request === `GET /api/v1/missions/${id}`).length;
+  // Time goes on by waits that are about to end only: so that nothing else comes of it.
+  const look = async (count: number): Promise<void> => {
+    await until(() => {
+      clock.advance(1);
+      return looks() === count;
+    });
+  };
+  clock.advance(SPAN);
+  // Its clock is behind.
+  await look(1);
+  callboard.answer = () => ({ status: 503 });
+  await look(2);
+  callboard.answer = () => undefined;
+  callboard.states.set(id, 'failed');
+  await look(3);
+  await until(() => outcome() === `mission ${id} is over: it is failed`);
+  // Nothing waits any more but the next ping.
+  await until(() => {
+    clock.advance(1);
+    return clock.pending === 1;
+  });
+});
