@@ -109,7 +109,11 @@ class Client implements Executor, MissionHost {
 
   async start(): Promise<void> {
     const { signal } = this.options;
-    const giveUp = (): void => this.#stop.abort();
+    const giveUp = (): void => {
+      this.#stop.abort();
+      this.#socket?.terminate();
+      this.#dialled?.terminate();
+    };
     signal?.addEventListener('abort', giveUp);
     try {
       this.url = await this.#dispatches.listen();
@@ -120,7 +124,8 @@ class Client implements Executor, MissionHost {
       });
       signal?.throwIfAborted();
     } catch (error) {
-      this.#stop.abort();
+      giveUp();
+      for (const mission of this.#missions.values()) void mission.abort('the executor has given up', false);
       this.#dispatches.close();
       throw error;
     } finally {
@@ -177,7 +182,7 @@ class Client implements Executor, MissionHost {
   #take(dispatch: DispatchPayload): boolean {
     const id = dispatch.mission_id;
     if (this.#missions.has(id) || this.#ended.has(id)) return true;
-    if (this.#closing !== undefined || this.#outgoing.full) return false;
+    if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full) return false;
     const mission = new Mission(dispatch, this);
     this.#missions.set(id, mission);
     // After the answer.
@@ -264,6 +269,10 @@ class Client implements Executor, MissionHost {
   }
 
   #accept(socket: WebSocket): void {
+    if (this.#stop.signal.aborted) {
+      socket.terminate();
+      return;
+    }
     this.#dialled?.close(REPLACED, 'replaced by a newer connection');
     this.#dialled = socket;
     this.#socket?.close(REPLACED, 'replaced by a newer connection');
@@ -295,7 +304,7 @@ class Client implements Executor, MissionHost {
       }
     };
     cancelPing = this.#clock.after(PING_EVERY, watch);
-    if (socket.readyState !== WebSocket.OPEN) socket.terminate();
+    if (socket.readyState !== WebSocket.OPEN || this.#stop.signal.aborted) socket.terminate();
     this.#socket = socket;
     this.#settled = false;
     this.#resync(socket);

@@ -34,7 +34,7 @@ async function asking(t: Scope) {
     const moving = setInterval(() => clock.advance(1_000), 1);
     void executor.close().finally(() => clearInterval(moving));
   });
-  const id = await callboard.dispatch(executor);
+  const id = await callboard.dispatch();
   const asked = await callboard.said('mission.hitl_required');
   return { callboard, clock, executor, id, asked, outcome: () => outcome };
 }

@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { Executor } from '../../src/client/index.js';
 import { post, type Scope, until } from '../server/helpers.js';
 
 /** What comes from an executor. */
@@ -22,6 +21,8 @@ export class Scripted {
   url = '';
   /** Changes with each registration. */
   token = '';
+  /** Where the executor that registered last takes dispatches. */
+  endpoint = '';
   /** `METHOD /path?query`, of the requests that came. */
   readonly requests: string[] = [];
   /** WebSockets that were dialled here, the newest last. */
@@ -32,14 +33,14 @@ export class Scripted {
   /** What is answered instead. */
   answer: (request: string) => Response | Promise<Response> = () => undefined;
   /** What becomes of a WebSocket that is asked for: a status of HTTP. */
-  onUpgrade: () => 101 | 401 | 404 = () => 101;
+  onUpgrade: () => 101 | 401 | 404 | Promise<101> = () => 101;
 
-  /** @returns a mission's id, once its executor has taken it */
-  async dispatch(executor: Executor): Promise<string> {
+  /** @returns a mission's id, once the executor has taken it */
+  async dispatch(): Promise<string> {
     const mission_id = randomUUID();
     this.states.set(mission_id, 'running');
     const body = { mission_id, objective: 'do it', completion: 'done' };
-    const { status } = await post(`${executor.url}/dispatch`, body, { authorization: `Bearer ${this.token}` });
+    const { status } = await post(`${this.endpoint}/dispatch`, body, { authorization: `Bearer ${this.token}` });
     assert.equal(status, 202);
     return mission_id;
   }
@@ -60,9 +61,10 @@ export class Scripted {
     ws.on('message', (data) => this.heard.push(JSON.parse(String(data))));
   }
 
-  response(request: string): { readonly status: number; readonly body?: object } {
+  response(request: string, body: string): { readonly status: number; readonly body?: object } {
     const [, method, path = ''] = /^(\w+) ([^?]*)/.exec(request) ?? [];
     if (method === 'POST') {
+      this.endpoint = JSON.parse(body).transport_endpoints.rest;
       this.token = randomUUID();
       return { status: 201, body: { token: this.token } };
     }
@@ -80,16 +82,17 @@ export async function scripted(t: Scope): Promise<Scripted> {
   const sockets = new WebSocketServer({ noServer: true });
   const open = new Set<Duplex>();
   const http = createServer(async (request, response) => {
-    request.resume();
+    let sent = '';
+    for await (const chunk of request) sent += chunk;
     const asked = `${request.method} ${request.url}`;
     callboard.requests.push(asked);
-    const { status, body } = (await callboard.answer(asked)) ?? callboard.response(asked);
+    const { status, body } = (await callboard.answer(asked)) ?? callboard.response(asked, sent);
     response.writeHead(status).end(body && JSON.stringify(body));
   });
-  http.on('upgrade', (request: IncomingMessage, socket, head) => {
+  http.on('upgrade', async (request: IncomingMessage, socket, head) => {
     open.add(socket);
     socket.on('error', () => undefined);
-    const status = callboard.onUpgrade();
+    const status = await callboard.onUpgrade();
     if (status === 101) sockets.handleUpgrade(request, socket, head, (ws) => callboard.listen(ws));
     else socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
   });
