@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { DispatchPayload } from '../contract/index.js';
 import { isDispatch, MAX_SIZE, parseJson } from './checks.js';
+import { socketOptions } from './socket.js';
 
 const ROUTE = /^\/(?:api\/v1\/sessions\/[^/?]+\/)?dispatch(?:\?|$)/;
 const SOCKET = /^\/ws\/executors\/([^/?]+)\?(.*)$/;
@@ -24,7 +25,7 @@ export interface DispatchOptions {
 export class Dispatches {
   readonly #options: DispatchOptions;
   readonly #http: Server;
-  readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SIZE, perMessageDeflate: false });
+  readonly #sockets = new WebSocketServer({ ...socketOptions, noServer: true });
 
   constructor(options: DispatchOptions) {
     this.#options = options;

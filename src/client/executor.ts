@@ -2,7 +2,7 @@
  * An executor: registers, keeps one connection to Callboard, takes missions, and sees to it that what they say arrives,
  * in order and once, whatever becomes of the connection.
  */
-import { on, once } from 'node:events';
+import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { DispatchPayload, MissionEventName } from '../contract/index.js';
 import { checkData, isOver, MAX_SIZE, parseJson, pushedOf } from './checks.js';
@@ -14,6 +14,7 @@ import { Mission, type MissionHost } from './mission.js';
 import type { Executor, ExecutorOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
 import { Rest } from './rest.js';
+import { closeOf, received, socketOptions } from './socket.js';
 
 const MAX_QUEUED = 10_000;
 /** Milliseconds for a WebSocket to open, and for Callboard to dial one that waits for that. */
@@ -27,14 +28,13 @@ const CLOSE_LIMIT = 5_000;
 const MAX_ENDED = 10_000;
 /** The payload of a ping that only asks whether Callboard is there. */
 const ALIVE = 'alive';
-/** That of one whose answer says that all before it was received. */
-const RECEIVED = 'received';
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
 const EXPIRY_GRACE = 1_000;
 /** The contract's close codes. */
 const DEREGISTERED = 1000;
 const BAD_TOKEN = 4001;
 const REPLACED = 4002;
+const REPLACED_REASON = 'replaced by a newer connection';
 /** As long as after so many failures an executor waits that was replaced. */
 const REPLACED_FAILURES = 6;
 
@@ -73,9 +73,12 @@ class Client implements Executor, MissionHost {
   /** Ends every wait. */
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
+  /** The latest, by which Callboard dispatches and dials. */
   #token: string | undefined;
+  /** Whether Callboard knows it, by that token; as far as is known. */
+  #isRegistered = false;
   #socket: WebSocket | undefined;
-  /** One that Callboard has dialled and that is not attended to yet, and who waits for it. */
+  /** One that Callboard has dialled and that is not attended to yet, and who is to be told of it. */
   #dialled: WebSocket | undefined;
   #onDialled = (): void => undefined;
   /** Callboard knows again which missions are paused or suspended: until then it takes them to run. */
@@ -202,7 +205,10 @@ class Client implements Executor, MissionHost {
     };
     while (!signal.aborted) {
       try {
-        this.#token ??= await this.#rest.register(this.#registration(), signal);
+        if (this.#token === undefined || !this.#isRegistered) {
+          this.#token = await this.#rest.register(this.#registration(), signal);
+          this.#isRegistered = true;
+        }
         if (this.options.connect === 'listen') begun();
         const socket = await this.#open(this.#token);
         await this.#attend(socket, begun);
@@ -211,9 +217,17 @@ class Client implements Executor, MissionHost {
         if (error instanceof RegistrationError && isFirst) throw error;
         this.warn(`no connection to ${this.options.url}: ${reasonOf(error)}`);
       }
-      if (this.#dialled === undefined) await pause(this.#clock, backoff(this.#failures++, this.#random), signal);
+      await this.#pause(backoff(this.#failures++, this.#random));
     }
     ready();
+  }
+
+  /** Waits so many milliseconds, or until Callboard has dialled. */
+  async #pause(ms: number): Promise<void> {
+    if (this.#dialled !== undefined) return;
+    const dialled = new AbortController();
+    this.#onDialled = () => dialled.abort();
+    await pause(this.#clock, ms, AbortSignal.any([dialled.signal, this.#stop.signal]));
   }
 
   #registration() {
@@ -236,13 +250,12 @@ class Client implements Executor, MissionHost {
   async #dial(token: string): Promise<WebSocket> {
     const { signal } = this.#stop;
     const socket = new WebSocket(this.#rest.socketUrl(this.id, token), {
+      ...socketOptions,
       handshakeTimeout: OPEN_LIMIT,
-      maxPayload: MAX_SIZE,
-      perMessageDeflate: false,
     });
     socket.on('error', () => undefined); // Told by the close event that follows it.
     socket.on('unexpected-response', (_, { statusCode = 0 }) => {
-      if (statusCode === 401 || statusCode === 404) this.#token = undefined;
+      if (statusCode === 401 || statusCode === 404) this.#isRegistered = false;
       socket.terminate();
     });
     try {
@@ -254,17 +267,16 @@ class Client implements Executor, MissionHost {
     }
   }
 
-  /** Waits until Callboard dials. Where it does not, it may have forgotten the executor, which then registers again. */
+  /**
+   * Waits until Callboard dials. Where it does not, it may have forgotten the executor, which then registers again; a
+   * dial that comes late is one by the token that it has still.
+   */
   async #awaitDial(): Promise<WebSocket> {
-    const patience = new AbortController();
-    const limit = AbortSignal.any([patience.signal, this.#stop.signal]);
-    this.#onDialled = () => patience.abort();
-    if (this.#dialled === undefined) await pause(this.#clock, 3 * OPEN_LIMIT, limit);
-    this.#onDialled = () => undefined;
+    await this.#pause(3 * OPEN_LIMIT);
     const socket = this.#dialled;
     this.#dialled = undefined;
     if (socket !== undefined) return socket;
-    this.#token = undefined;
+    this.#isRegistered = false;
     throw new Error('it has not dialled');
   }
 
@@ -273,16 +285,23 @@ class Client implements Executor, MissionHost {
       socket.terminate();
       return;
     }
-    this.#dialled?.close(REPLACED, 'replaced by a newer connection');
+    this.#dialled?.close(REPLACED, REPLACED_REASON);
     this.#dialled = socket;
-    this.#socket?.close(REPLACED, 'replaced by a newer connection');
+    this.#isRegistered = true;
     this.#onDialled();
   }
 
-  /** Serves a connection until it closes. @param onReady called once Callboard has said where each mission stands */
+  /** Serves a connection until it closes, or Callboard has dialled another. @param onReady called once Callboard has said where each mission stands */
   async #attend(socket: WebSocket, onReady: () => void): Promise<void> {
     const gone = new AbortController();
     const closed = closeOf(socket);
+    // The old one may be half open, so that its closing takes long: nobody waits for that.
+    const replaced = new Promise<{ code: number; reason: string }>((resolve) => {
+      this.#onDialled = () => {
+        socket.close(REPLACED, REPLACED_REASON);
+        resolve({ code: REPLACED, reason: REPLACED_REASON });
+      };
+    });
     let heard = this.#clock.now();
     socket.on('message', (data, isBinary) => {
       heard = this.#clock.now();
@@ -293,7 +312,7 @@ class Client implements Executor, MissionHost {
     });
     socket.on('pong', (payload) => {
       heard = this.#clock.now();
-      this.#outgoing.onPong(String(payload));
+      if (!gone.signal.aborted) this.#outgoing.onPong(String(payload));
     });
     let cancelPing = (): void => undefined;
     const watch = (): void => {
@@ -313,14 +332,14 @@ class Client implements Executor, MissionHost {
       this.warn(`missions cannot be read back: ${reasonOf(error)}`);
       socket.terminate();
     });
-    const { code, reason } = await closed;
+    const { code, reason } = await Promise.race([closed, replaced]);
     gone.abort();
     cancelPing();
     this.#outgoing.close();
     if (this.#socket === socket) this.#socket = undefined;
     await catchingUp;
     // An operator deregistered it, or it is unknown.
-    if (code === DEREGISTERED || code === BAD_TOKEN) this.#token = undefined;
+    if (code === DEREGISTERED || code === BAD_TOKEN) this.#isRegistered = false;
     // Two processes with one identity are not to take the place of each other as fast as they can.
     if (code === REPLACED) this.#failures = REPLACED_FAILURES;
     if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})`);
@@ -428,26 +447,10 @@ class Client implements Executor, MissionHost {
     if (socket !== undefined) {
       const closed = closeOf(socket);
       socket.close(1000);
-      const cut = setTimeout(() => socket.terminate(), 1_000);
       await closed;
-      clearTimeout(cut);
     }
     this.#dispatches.close();
   }
-}
-
-/** How a socket closes, or that it has. Not by `once`, which would reject at an error, such as a frame too large. */
-function closeOf(socket: WebSocket): Promise<{ code: number; reason: string }> {
-  return new Promise((resolve) => {
-    if (socket.readyState === WebSocket.CLOSED) resolve({ code: 1006, reason: '' });
-    socket.once('close', (code, reason) => resolve({ code, reason: String(reason) }));
-  });
-}
-
-/** Resolves once all that was sent so far has been received. @throws AbortError */
-async function received(socket: WebSocket, signal: AbortSignal): Promise<void> {
-  socket.ping(RECEIVED);
-  for await (const [payload] of on(socket, 'pong', { signal })) if (String(payload) === RECEIVED) return;
 }
 
 /** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */

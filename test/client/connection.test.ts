@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { WebSocket } from 'ws';
 import { VirtualClock } from '../../src/actor/clock.js';
 import { createExecutor } from '../../src/client/index.js';
 import { until } from '../server/helpers.js';
-import { inReverse } from './helpers.js';
+import { inReverse, start } from './helpers.js';
 import { scripted } from './scripted.js';
+
+const EXECUTOR = randomUUID();
 
 test('one that is told to give up while it catches up leaves nothing behind', async (test) => {
   const t = inReverse(test);
@@ -37,10 +40,51 @@ test('one that is told to give up while it catches up leaves nothing behind', as
   callboard.answer = (request) => (request.includes(id) ? new Promise(() => undefined) : undefined);
   onDialled();
   await until(() => callboard.requests.some((request) => request.includes(id)));
-  const closed = once(callboard.sockets[0] ?? assert.fail(), 'close');
   stop.abort();
   await assert.rejects(creating, { name: 'AbortError' });
-  await closed;
+  await until(() => callboard.sockets[0]?.readyState === WebSocket.CLOSED);
   assert.equal(mission?.aborted, true);
   assert.equal(clock.pending, 0);
+});
+
+test('one that listens attends to a new connection at once, though the old one is only half there', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  await start(t, callboard, { executorId: EXECUTOR, connect: 'listen', onDispatch: () => undefined });
+  const half = callboard.dial(t, EXECUTOR);
+  await callboard.said('executor.resync');
+  half.pause();
+  callboard.dial(t, EXECUTOR);
+  await callboard.said('executor.resync', 2);
+  const closed = once(half, 'close');
+  half.resume();
+  assert.equal((await closed)[0], 4002);
+});
+
+test('one that listens takes a dial that comes late, by the token that it has, while it cannot register again', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock();
+  const warnings: string[] = [];
+  await start(t, callboard, {
+    executorId: EXECUTOR,
+    connect: 'listen',
+    clock,
+    random: () => 0.5,
+    onWarning: (message) => void warnings.push(message),
+    onDispatch: () => undefined,
+  });
+  callboard.answer = (request) => (request.startsWith('POST') ? { status: 503 } : undefined);
+  // Nobody dials for 30 s; then it waits before it registers again, and before it tries once more.
+  await until(() => clock.pending === 1);
+  clock.advance(30_000);
+  await until(() => warnings.length === 1 && clock.pending === 1);
+  clock.advance(250);
+  await until(() => warnings.length === 2 && clock.pending === 1);
+  callboard.dial(t, EXECUTOR);
+  await callboard.said('executor.resync');
+  assert.deepEqual(
+    warnings.map((warning) => warning.replace(/^.*: /, '')),
+    ['it has not dialled', 'it answered 503 not an answer of Callboard'],
+  );
 });

@@ -247,11 +247,10 @@ test('one that listens is dialled, at its own port, by the holder of its token',
   assert.equal(first?.event, 'executor.resync');
   assert.equal(executor.connected, true);
   // A second connection takes the place of the first.
-  const replaced = once(socket, 'close');
   const second = dial(token);
   t.after(() => second.terminate());
-  assert.equal((await replaced)[0], 4002);
-  const [data] = await once(second, 'message');
+  const [[closing], [data]] = await Promise.all([once(socket, 'close'), once(second, 'message')]);
+  assert.equal(closing, 4002);
   assert.equal(JSON.parse(String(data)).event, 'executor.resync');
 });
 

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import { post, type Scope, until } from '../server/helpers.js';
 
 /** What comes from an executor. */
@@ -43,6 +43,15 @@ export class Scripted {
     const { status } = await post(`${this.endpoint}/dispatch`, body, { authorization: `Bearer ${this.token}` });
     assert.equal(status, 202);
     return mission_id;
+  }
+
+  /** Dials an executor that listens. */
+  dial(t: Scope, executorId: string): WebSocket {
+    const url = `${this.endpoint.replace('http', 'ws')}/ws/executors/${executorId}?token=${this.token}`;
+    const ws = new WebSocket(url);
+    t.after(() => ws.terminate());
+    this.listen(ws);
+    return ws;
   }
 
   /** Pushes an event to the executor. */
