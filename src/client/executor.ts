@@ -32,6 +32,8 @@ const ALIVE = 'alive';
 const EXPIRY_GRACE = 1_000;
 /** The contract's close codes. */
 const DEREGISTERED = 1000;
+/** The reason that Callboard gives with it where an operator did that, who does not want it to come back. */
+const BY_OPERATOR = 'operator_deleted';
 const BAD_TOKEN = 4001;
 const REPLACED = 4002;
 const REPLACED_REASON = 'replaced by a newer connection';
@@ -112,11 +114,7 @@ class Client implements Executor, MissionHost {
 
   async start(): Promise<void> {
     const { signal } = this.options;
-    const giveUp = (): void => {
-      this.#stop.abort();
-      this.#socket?.terminate();
-      this.#dialled?.terminate();
-    };
+    const giveUp = (): void => this.#cut();
     signal?.addEventListener('abort', giveUp);
     try {
       this.url = await this.#dispatches.listen();
@@ -127,9 +125,7 @@ class Client implements Executor, MissionHost {
       });
       signal?.throwIfAborted();
     } catch (error) {
-      giveUp();
-      for (const mission of this.#missions.values()) void mission.abort('the executor has given up', false);
-      this.#dispatches.close();
+      this.#end('the executor has given up');
       throw error;
     } finally {
       signal?.removeEventListener('abort', giveUp);
@@ -338,7 +334,12 @@ class Client implements Executor, MissionHost {
     this.#outgoing.close();
     if (this.#socket === socket) this.#socket = undefined;
     await catchingUp;
-    // An operator deregistered it, or it is unknown.
+    if (code === DEREGISTERED && reason === BY_OPERATOR && this.#closing === undefined) {
+      this.#closing = Promise.resolve();
+      this.#end('an operator has deleted its executor');
+      this.warn('an operator has deleted this executor: it stays away');
+      return;
+    }
     if (code === DEREGISTERED || code === BAD_TOKEN) this.#isRegistered = false;
     // Two processes with one identity are not to take the place of each other as fast as they can.
     if (code === REPLACED) this.#failures = REPLACED_FAILURES;
@@ -424,6 +425,20 @@ class Client implements Executor, MissionHost {
     const text = new Date(this.#latest.ms).toISOString();
     if (this.#latest.count === 0) return text;
     return `${text.slice(0, -1)}${String(this.#latest.count).padStart(6, '0')}Z`;
+  }
+
+  /** Has it try nothing more. */
+  #cut(): void {
+    this.#stop.abort();
+    this.#socket?.terminate();
+    this.#dialled?.terminate();
+  }
+
+  /** Ends it and its missions here and now, without another word to Callboard. */
+  #end(why: string): void {
+    this.#cut();
+    for (const mission of this.#missions.values()) void mission.abort(why, false);
+    this.#dispatches.close();
   }
 
   async #close(): Promise<void> {

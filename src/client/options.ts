@@ -102,7 +102,7 @@ export type ExecutorOptions = Identity & {
   ) => string | undefined | Promise<string | undefined>;
 };
 
-/** An executor at work. */
+/** An executor at work, until it is closed or an operator deletes it while it is connected: then its missions abort. */
 export interface Executor {
   readonly id: string;
   /** Where it takes dispatches. */

@@ -88,3 +88,36 @@ test('one that listens takes a dial that comes late, by the token that it has, w
     ['it has not dialled', 'it answered 503 not an answer of Callboard'],
   );
 });
+
+test('an executor that an operator has deleted stays away; one that was deregistered otherwise comes back', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock();
+  const warnings: string[] = [];
+  let mission: AbortSignal | undefined;
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onWarning: (message) => void warnings.push(message),
+    onDispatch: (assigned) => {
+      mission = assigned.started().signal;
+    },
+  });
+  callboard.sockets[0]?.close(1000, 'shutdown');
+  await until(() => {
+    clock.advance(1);
+    return callboard.sockets.length === 2 && executor.connected;
+  });
+  const registrations = () => callboard.requests.filter((request) => request.startsWith('POST')).length;
+  assert.equal(registrations(), 2);
+  const id = await callboard.dispatch();
+  await callboard.said('mission.started');
+  callboard.sockets[1]?.close(1000, 'operator_deleted');
+  await until(() => mission?.aborted);
+  assert.match(String(mission?.reason), new RegExp(`mission ${id} is over: an operator has deleted its executor`));
+  await executor.close();
+  clock.advance(60_000);
+  assert.deepEqual([registrations(), callboard.sockets.length, clock.pending], [2, 2, 0]);
+  assert.equal(warnings.at(-1), 'an operator has deleted this executor: it stays away');
+  await assert.rejects(fetch(executor.url));
+});
