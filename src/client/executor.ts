@@ -361,7 +361,7 @@ class Client implements Executor, MissionHost {
     for (const missionId of missions) await this.#compare(missionId, signal, true);
     signal.throwIfAborted();
     const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
-    const open = await this.#rest.openQuestions(asked, signal);
+    const open = await this.#rest.openQuestions(this.id, asked, signal);
     signal.throwIfAborted();
     for (const mission of this.#missions.values()) mission.restate(open);
     this.#failures = 0;

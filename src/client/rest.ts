@@ -54,13 +54,19 @@ export class Rest {
     return standing;
   }
 
-  /** Which of these questions are open; none, with a Callboard that does not list them. */
-  async openQuestions(ids: ReadonlySet<string>, signal: AbortSignal): Promise<Set<string>> {
+  /** Which of these questions of an executor are open; none, with a Callboard that does not list them. */
+  async openQuestions(executorId: string, ids: ReadonlySet<string>, signal: AbortSignal): Promise<Set<string>> {
     const open = new Set<string>();
+    let filter = `&executor_id=${executorId}`;
     for (let next: string | undefined = ''; next !== undefined && open.size < ids.size; ) {
-      const path = `api/v1/hitl?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`;
+      const path = `api/v1/hitl?limit=${PAGE}${filter}${next && `&cursor=${encodeURIComponent(next)}`}`;
       const { status, content } = await this.#ask('GET', path, signal, { limit: MAX_MISSION });
       if (status === 404) break;
+      if (status === 400 && filter !== '') {
+        // It lists everybody's only.
+        filter = '';
+        continue;
+      }
       const page = questionsOf(content);
       if (status !== 200 || page === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
       for (const id of page.ids) if (ids.has(id)) open.add(id);

@@ -85,3 +85,30 @@ test('once the time is over, Callboard is asked again and again, until the missi
     return clock.pending === 1;
   });
 });
+
+for (const filters of [true, false])
+  test(`its own open questions are read back from a Callboard that ${filters ? 'has them listed' : "lists everybody's only"}`, async (test) => {
+    const t = inReverse(test);
+    const { callboard, clock, executor, id, asked, outcome } = await asking(t);
+    const own = `executor_id=${executor.id}`;
+    callboard.answer = (request) => {
+      if (!request.startsWith('GET /api/v1/hitl')) return undefined;
+      if (!filters && request.includes(own)) return { status: 400 };
+      if (!request.includes('cursor'))
+        return { status: 200, body: { questions: [{ hitl_id: 'x' }], next_cursor: '1-1' } };
+      return { status: 200, body: { questions: [{ hitl_id: asked.data.hitl_id }] } };
+    };
+    callboard.sockets[0]?.terminate();
+    const pages = () => callboard.requests.flatMap((request) => /hitl\?limit=50(.*)/.exec(request)?.[1] ?? []);
+    const expected = filters ? [`&${own}`, `&${own}&cursor=1-1`] : [`&${own}`, '', '&cursor=1-1'];
+    await until(() => {
+      clock.advance(1);
+      return pages().length === expected.length;
+    });
+    assert.deepEqual(pages(), expected);
+    callboard.push('mission.hitl_responded', id, { hitl_id: asked.data.hitl_id, response: 'very well' });
+    await until(() => outcome() === 'very well');
+    await callboard.said('mission.hitl_responded');
+    const names = callboard.heard.map(({ event }) => event);
+    assert.equal(names.filter((name) => name === 'mission.hitl_required').length, 1);
+  });
