@@ -10,7 +10,7 @@ export interface Clock {
 /** `setTimeout` fires at once when asked to wait longer than these 25 days. */
 const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
-export const realClock: Clock = {
+export const systemClock: Clock = {
   now: Date.now,
   after(ms, then) {
     let timer: NodeJS.Timeout;

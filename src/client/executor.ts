@@ -5,9 +5,10 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { DispatchPayload, MissionEventName } from '../contract/index.js';
-import { checkData, isOver, MAX_SIZE, parseJson, pushedOf } from './checks.js';
-import { backoff, type Clock, pause, realClock } from './clock.js';
-import { Dispatches } from './dispatches.js';
+import { isTerminal } from '../contract/transitions.js';
+import { checkData, MAX_SIZE, parseJson, pushedOf } from './checks.js';
+import { backoff, type Clock, pause, systemClock } from './clock.js';
+import { Endpoint } from './endpoint.js';
 import { messageOf, RegistrationError } from './errors.js';
 import { readIdentity } from './identity.js';
 import { Mission, type MissionHost } from './mission.js';
@@ -68,7 +69,7 @@ class Client implements Executor, MissionHost {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #rest: Rest;
-  readonly #dispatches: Dispatches;
+  readonly #endpoint: Endpoint;
   readonly #outgoing: Outgoing;
   readonly #missions = new Map<string, Mission>();
   readonly #ended = new Set<string>();
@@ -91,14 +92,14 @@ class Client implements Executor, MissionHost {
   #latest = { ms: 0, count: 0 };
 
   constructor(id: string, options: ExecutorOptions) {
-    const { clock = realClock, random = Math.random, listen, maxQueued = MAX_QUEUED, connect } = options;
+    const { clock = systemClock, random = Math.random, listen, maxQueued = MAX_QUEUED, connect } = options;
     this.id = id;
     this.options = options;
     this.#clock = clock;
     this.#random = random;
     this.#rest = new Rest(options.url);
     this.#outgoing = new Outgoing(clock, maxQueued);
-    this.#dispatches = new Dispatches({
+    this.#endpoint = new Endpoint({
       executorId: id,
       host: listen?.host ?? '127.0.0.1',
       port: listen?.port ?? 0,
@@ -117,7 +118,7 @@ class Client implements Executor, MissionHost {
     const giveUp = (): void => this.#cut();
     signal?.addEventListener('abort', giveUp);
     try {
-      this.url = await this.#dispatches.listen();
+      this.url = await this.#endpoint.listen();
       this.url = this.options.listen?.publicUrl ?? this.url;
       signal?.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
@@ -387,18 +388,18 @@ class Client implements Executor, MissionHost {
    * @param isAway nothing is on its way, so that what Callboard does not have is lost
    */
   async #compare(missionId: string, signal: AbortSignal, isAway: boolean): Promise<void> {
-    const standing = await this.#rest.mission(missionId, signal);
+    const recorded = await this.#rest.mission(missionId, signal);
     signal.throwIfAborted();
-    if (standing !== undefined && !isOver(standing.state)) {
-      if (isAway) this.#outgoing.has(missionId, standing.newest);
+    if (recorded !== undefined && !isTerminal(recorded.state)) {
+      if (isAway) this.#outgoing.has(missionId, recorded.newest);
       return;
     }
     this.#outgoing.drop(missionId);
-    const why = standing === undefined ? 'Callboard does not know it any more' : `it is ${standing.state}`;
+    const why = recorded === undefined ? 'Callboard does not know it any more' : `it is ${recorded.state}`;
     const mission = this.#missions.get(missionId);
     const over = mission?.abort(why, false) ?? Promise.resolve();
     // Whoever dispatches it to a Callboard that has forgotten it means a new one.
-    if (standing === undefined) void over.then(() => this.#ended.delete(missionId));
+    if (recorded === undefined) void over.then(() => this.#ended.delete(missionId));
   }
 
   /** Callboard may be away just then, or its clock behind: so once is not enough. */
@@ -438,7 +439,7 @@ class Client implements Executor, MissionHost {
   #end(why: string): void {
     this.#cut();
     for (const mission of this.#missions.values()) void mission.abort(why, false);
-    this.#dispatches.close();
+    this.#endpoint.close();
   }
 
   async #close(): Promise<void> {
@@ -464,7 +465,7 @@ class Client implements Executor, MissionHost {
       socket.close(1000);
       await closed;
     }
-    this.#dispatches.close();
+    this.#endpoint.close();
   }
 }
 

@@ -29,7 +29,7 @@ const MAX_REASON = 10_000;
 /** Milliseconds since the epoch of the last time that RFC 3339 can say. */
 const LATEST = Date.UTC(9999, 11, 31);
 
-interface Question {
+interface PendingQuestion {
   readonly data: { readonly hitl_id: string };
   /** Milliseconds for an answer, each time that it is asked. Infinity: as many as it takes. */
   readonly span: number;
@@ -44,7 +44,7 @@ export class Mission {
   readonly #host: MissionHost;
   readonly #abort = new AbortController();
   /** The one that waits for an answer: Callboard knows one of each mission. */
-  #question: Question | undefined;
+  #question: PendingQuestion | undefined;
   /** The one handle that is not an old one. */
   #handle: AssignedMission | RunningMission | SuspendedMission;
   #running: RunningMission | undefined;
@@ -225,7 +225,7 @@ export class Mission {
   }
 
   /** Asks it, or asks it again. @param expires milliseconds since the epoch. Default: its span from now on */
-  #put(question: Question, expires = this.#host.now() + question.span): void {
+  #put(question: PendingQuestion, expires = this.#host.now() + question.span): void {
     const expiry = expires !== Number.POSITIVE_INFINITY && {
       expires_at: new Date(Math.min(expires, LATEST)).toISOString(),
     };

@@ -8,7 +8,7 @@ export type EventData<N extends MissionEventName> = Omit<
   'state'
 >;
 
-interface Mission {
+interface MissionHandle {
   readonly id: string;
   /** What was dispatched. */
   readonly dispatch: DispatchPayload;
@@ -20,7 +20,7 @@ interface Mission {
 }
 
 /** A mission that has been taken and not begun. */
-export interface AssignedMission extends Mission {
+export interface AssignedMission extends MissionHandle {
   /** Says that the work begins. */
   started(data?: EventData<'mission.started'>): RunningMission;
   /** Ends the mission. @param reason one word or sentence for Callboard's `error` */
@@ -28,7 +28,7 @@ export interface AssignedMission extends Mission {
 }
 
 /** A mission that runs. */
-export interface RunningMission extends Mission {
+export interface RunningMission extends MissionHandle {
   /** Says how far it is. @returns false where the queue is full: this event is not sent, the next may be */
   progress(data?: EventData<'mission.progress'>): boolean;
   /**
@@ -47,7 +47,7 @@ export interface RunningMission extends Mission {
 }
 
 /** A mission that waits at a checkpoint. */
-export interface SuspendedMission extends Mission {
+export interface SuspendedMission extends MissionHandle {
   readonly checkpointId: string;
   /** Says that the work goes on. Where Callboard has resumed it already, nothing is said twice. */
   resumed(): RunningMission;

@@ -1,5 +1,5 @@
 /** What an executor asks Callboard over REST. */
-import { MAX_SIZE, parseJson, questionsOf, refusalOf, type Standing, standingOf, tokenOf } from './checks.js';
+import { MAX_SIZE, parseJson, questionsOf, type RecordedMission, recordedOf, refusalOf, tokenOf } from './checks.js';
 import { RegistrationError } from './errors.js';
 
 /** Milliseconds for an answer. */
@@ -44,14 +44,14 @@ export class Rest {
     return status === 204;
   }
 
-  /** How a mission stands; undefined: Callboard does not know it. */
-  async mission(missionId: string, signal: AbortSignal): Promise<Standing | undefined> {
+  /** What it has of a mission; undefined: Callboard does not know it. */
+  async mission(missionId: string, signal: AbortSignal): Promise<RecordedMission | undefined> {
     const path = `api/v1/missions/${encodeURIComponent(missionId)}`;
     const { status, content } = await this.#ask('GET', path, signal, { limit: MAX_MISSION });
     if (status === 404) return undefined;
-    const standing = standingOf(content);
-    if (status !== 200 || standing === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
-    return standing;
+    const recorded = recordedOf(content);
+    if (status !== 200 || recorded === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
+    return recorded;
   }
 
   /** Which of these questions of an executor are open; none, with a Callboard that does not list them. */

@@ -10,7 +10,7 @@ import { socketOptions } from './socket.js';
 const ROUTE = /^\/(?:api\/v1\/sessions\/[^/?]+\/)?dispatch(?:\?|$)/;
 const SOCKET = /^\/ws\/executors\/([^/?]+)\?(.*)$/;
 
-export interface DispatchOptions {
+export interface EndpointOptions {
   readonly executorId: string;
   readonly host: string;
   readonly port: number;
@@ -22,12 +22,12 @@ export interface DispatchOptions {
   readonly onSocket: ((socket: WebSocket) => void) | undefined;
 }
 
-export class Dispatches {
-  readonly #options: DispatchOptions;
+export class Endpoint {
+  readonly #options: EndpointOptions;
   readonly #http: Server;
   readonly #sockets = new WebSocketServer({ ...socketOptions, noServer: true });
 
-  constructor(options: DispatchOptions) {
+  constructor(options: EndpointOptions) {
     this.#options = options;
     this.#http = createServer((request, response) => void this.#serve(request, response));
     if (options.onSocket !== undefined)
