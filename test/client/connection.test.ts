@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { pino } from 'pino';
 import { WebSocket } from 'ws';
 import { VirtualClock } from '../../src/actor/clock.js';
 import { createExecutor } from '../../src/client/index.js';
+import { createRegistry } from '../../src/registry/async-registry.js';
+import { Upgrades } from '../../src/server/upgrade.js';
 import { until } from '../server/helpers.js';
 import { inReverse, start } from './helpers.js';
 import { scripted } from './scripted.js';
@@ -120,4 +123,50 @@ test('an executor that an operator has deleted stays away; one that was deregist
   assert.deepEqual([registrations(), callboard.sockets.length, clock.pending], [2, 2, 0]);
   assert.equal(warnings.at(-1), 'an operator has deleted this executor: it stays away');
   await assert.rejects(fetch(executor.url));
+});
+
+for (const status of [401, 404] as const)
+  test(`a handshake that is answered with ${status}: it registers again, and dials by the new token`, async (test) => {
+    const t = inReverse(test);
+    const callboard = await scripted(t);
+    const tokens: (string | null)[] = [];
+    callboard.onUpgrade = (url) =>
+      tokens.push(new URL(url, callboard.url).searchParams.get('token')) > 1 ? 101 : status;
+    const executor = await start(t, callboard, { random: () => 0, onDispatch: () => undefined });
+    assert.deepEqual([executor.connected, tokens.length, tokens[1]], [true, 2, callboard.token]);
+    assert.notEqual(tokens[0], tokens[1]);
+  });
+
+test("one that listens is dialled by Callboard's own dialler, and again after a cut", async (test) => {
+  const t = inReverse(test);
+  const registry = await createRegistry({ threads: 1 });
+  t.after(() => registry.shutdown());
+  const clock = new VirtualClock();
+  const upgrades = new Upgrades(registry.supervisor, pino({ level: 'silent' }), { clock });
+  t.after(() => upgrades.closeAll());
+  registry.on('executor:registered', ({ executorId }) => upgrades.expect(executorId));
+  const callboard = await scripted(t);
+  callboard.answer = async (request, body) =>
+    request.startsWith('POST') ? { status: 201, body: await registry.register(JSON.parse(body)) } : undefined;
+  const executor = await start(t, callboard, {
+    connect: 'listen',
+    random: () => 0,
+    onDispatch: (assigned) => void assigned.started(),
+  });
+  const { executors } = registry.supervisor.directory;
+  const connected = () => executors.get(executor.id)?.connected;
+  callboard.token = executors.get(executor.id)?.token ?? '';
+  callboard.endpoint = executor.url;
+  for (const missionId of ['before', 'after']) {
+    await until(() => clock.pending === 1);
+    clock.advance(3_000);
+    await until(() => executor.connected && connected());
+    await registry.assignMission(missionId, executor.id);
+    await callboard.dispatch(missionId);
+    await until(async () => (await registry.getMission(missionId))?.state === 'running');
+    if (missionId === 'before') {
+      upgrades.close(executor.id, 1012, 'dial again');
+      await until(() => !connected());
+    }
+  }
 });

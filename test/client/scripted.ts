@@ -31,13 +31,12 @@ export class Scripted {
   /** The state of each mission that it knows. */
   readonly states = new Map<string, string>();
   /** What is answered instead. */
-  answer: (request: string) => Response | Promise<Response> = () => undefined;
+  answer: (request: string, body: string) => Response | Promise<Response> = () => undefined;
   /** What becomes of a WebSocket that is asked for: a status of HTTP. */
-  onUpgrade: () => 101 | 401 | 404 | Promise<101> = () => 101;
+  onUpgrade: (url: string) => 101 | 401 | 404 | Promise<101> = () => 101;
 
   /** @returns a mission's id, once the executor has taken it */
-  async dispatch(): Promise<string> {
-    const mission_id = randomUUID();
+  async dispatch(mission_id: string = randomUUID()): Promise<string> {
     this.states.set(mission_id, 'running');
     const body = { mission_id, objective: 'do it', completion: 'done' };
     const { status } = await post(`${this.endpoint}/dispatch`, body, { authorization: `Bearer ${this.token}` });
@@ -95,13 +94,13 @@ export async function scripted(t: Scope): Promise<Scripted> {
     for await (const chunk of request) sent += chunk;
     const asked = `${request.method} ${request.url}`;
     callboard.requests.push(asked);
-    const { status, body } = (await callboard.answer(asked)) ?? callboard.response(asked, sent);
+    const { status, body } = (await callboard.answer(asked, sent)) ?? callboard.response(asked, sent);
     response.writeHead(status).end(body && JSON.stringify(body));
   });
   http.on('upgrade', async (request: IncomingMessage, socket, head) => {
     open.add(socket);
     socket.on('error', () => undefined);
-    const status = await callboard.onUpgrade();
+    const status = await callboard.onUpgrade(request.url ?? '');
     if (status === 101) sockets.handleUpgrade(request, socket, head, (ws) => callboard.listen(ws));
     else socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
   });
