@@ -1,6 +1,6 @@
 /**
- * An executor: registers, keeps one connection to Callboard, takes missions, and sees to it that what they say arrives,
- * in order and once, whatever becomes of the connection.
+ * An executor: takes missions, and sees to it that what they say arrives, in order and once, whatever becomes of the
+ * connection.
  */
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
@@ -8,38 +8,23 @@ import type { DispatchPayload, MissionEventName } from '../contract/index.js';
 import { isTerminal } from '../contract/transitions.js';
 import { checkData, MAX_SIZE, parseJson, pushedOf } from './checks.js';
 import { backoff, type Clock, pause, systemClock } from './clock.js';
+import { Connection } from './connection.js';
 import { Endpoint } from './endpoint.js';
-import { messageOf, RegistrationError } from './errors.js';
+import { reasonOf } from './errors.js';
 import { readIdentity } from './identity.js';
 import { Mission, type MissionHost } from './mission.js';
 import type { Executor, ExecutorOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
 import { Rest } from './rest.js';
-import { closeOf, received, socketOptions } from './socket.js';
+import { received } from './socket.js';
 
 const MAX_QUEUED = 10_000;
-/** Milliseconds for a WebSocket to open, and for Callboard to dial one that waits for that. */
-const OPEN_LIMIT = 10_000;
-/** Milliseconds between two pings, and without a word from Callboard, which pings every 20 s, until it counts as gone. */
-const PING_EVERY = 20_000;
-const SILENCE = 45_000;
 /** Milliseconds for the last words to arrive, and for deregistering. */
 const CLOSE_LIMIT = 5_000;
 /** Ids of ended missions that are remembered, so that a dispatch that is repeated late begins nothing. */
 const MAX_ENDED = 10_000;
-/** The payload of a ping that only asks whether Callboard is there. */
-const ALIVE = 'alive';
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
 const EXPIRY_GRACE = 1_000;
-/** The contract's close codes. */
-const DEREGISTERED = 1000;
-/** The reason that Callboard gives with it where an operator did that, who does not want it to come back. */
-const BY_OPERATOR = 'operator_deleted';
-const BAD_TOKEN = 4001;
-const REPLACED = 4002;
-const REPLACED_REASON = 'replaced by a newer connection';
-/** As long as after so many failures an executor waits that was replaced. */
-const REPLACED_FAILURES = 6;
 
 /**
  * Registers an executor and has it at work until it is closed.
@@ -69,6 +54,7 @@ class Client implements Executor, MissionHost {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #rest: Rest;
+  readonly #connection: Connection;
   readonly #endpoint: Endpoint;
   readonly #outgoing: Outgoing;
   readonly #missions = new Map<string, Mission>();
@@ -76,18 +62,8 @@ class Client implements Executor, MissionHost {
   /** Ends every wait. */
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
-  /** The latest, by which Callboard dispatches and dials. */
-  #token: string | undefined;
-  /** Whether Callboard knows it, by that token; as far as is known. */
-  #isRegistered = false;
-  #socket: WebSocket | undefined;
-  /** One that Callboard has dialled and that is not attended to yet, and who is to be told of it. */
-  #dialled: WebSocket | undefined;
-  #onDialled = (): void => undefined;
   /** Callboard knows again which missions are paused or suspended: until then it takes them to run. */
   #settled = false;
-  /** Attempts to connect that have failed in a row. */
-  #failures = 0;
   /** The time of the latest event: no two have the same, so that each can be found again. */
   #latest = { ms: 0, count: 0 };
 
@@ -99,18 +75,33 @@ class Client implements Executor, MissionHost {
     this.#random = random;
     this.#rest = new Rest(options.url);
     this.#outgoing = new Outgoing(clock, maxQueued);
+    this.#connection = new Connection({
+      executorId: id,
+      listens: connect === 'listen',
+      rest: this.#rest,
+      clock,
+      random,
+      stop: this.#stop.signal,
+      registration: () => this.#registration(),
+      onOpen: (socket, signal) => this.#catchUp(socket, signal),
+      onText: (text) => this.#receive(text),
+      onPong: (payload) => this.#outgoing.onPong(payload),
+      onClose: () => this.#outgoing.close(),
+      onDeleted: () => this.#deleted(),
+      warn: (message) => this.warn(message),
+    });
     this.#endpoint = new Endpoint({
       executorId: id,
       host: listen?.host ?? '127.0.0.1',
       port: listen?.port ?? 0,
-      token: () => this.#token,
+      token: () => this.#connection.token,
       onDispatch: (dispatch) => this.#take(dispatch),
-      onSocket: connect === 'listen' ? (socket) => this.#accept(socket) : undefined,
+      onSocket: connect === 'listen' ? (socket) => this.#connection.accept(socket) : undefined,
     });
   }
 
   get connected(): boolean {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return this.#connection.isOpen;
   }
 
   async start(): Promise<void> {
@@ -122,7 +113,7 @@ class Client implements Executor, MissionHost {
       this.url = this.options.listen?.publicUrl ?? this.url;
       signal?.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
-        this.#run(resolve).catch(reject);
+        this.#connection.run(resolve).catch(reject);
       });
       signal?.throwIfAborted();
     } catch (error) {
@@ -192,41 +183,6 @@ class Client implements Executor, MissionHost {
 
   // The connection.
 
-  /** Registers and connects, again and again. @param ready called once that has been done */
-  async #run(ready: () => void): Promise<void> {
-    const { signal } = this.#stop;
-    let isFirst = true;
-    const begun = (): void => {
-      isFirst = false;
-      ready();
-    };
-    while (!signal.aborted) {
-      try {
-        if (this.#token === undefined || !this.#isRegistered) {
-          this.#token = await this.#rest.register(this.#registration(), signal);
-          this.#isRegistered = true;
-        }
-        if (this.options.connect === 'listen') begun();
-        const socket = await this.#open(this.#token);
-        await this.#attend(socket, begun);
-      } catch (error) {
-        if (signal.aborted) break;
-        if (error instanceof RegistrationError && isFirst) throw error;
-        this.warn(`no connection to ${this.options.url}: ${reasonOf(error)}`);
-      }
-      await this.#pause(backoff(this.#failures++, this.#random));
-    }
-    ready();
-  }
-
-  /** Waits so many milliseconds, or until Callboard has dialled. */
-  async #pause(ms: number): Promise<void> {
-    if (this.#dialled !== undefined) return;
-    const dialled = new AbortController();
-    this.#onDialled = () => dialled.abort();
-    await pause(this.#clock, ms, AbortSignal.any([dialled.signal, this.#stop.signal]));
-  }
-
   #registration() {
     const { name, version = '1.0.0', a2aInstanceId, capabilities = [] } = this.options;
     return {
@@ -240,113 +196,6 @@ class Client implements Executor, MissionHost {
     };
   }
 
-  #open(token: string): Promise<WebSocket> {
-    return this.options.connect === 'listen' ? this.#awaitDial() : this.#dial(token);
-  }
-
-  async #dial(token: string): Promise<WebSocket> {
-    const { signal } = this.#stop;
-    const socket = new WebSocket(this.#rest.socketUrl(this.id, token), {
-      ...socketOptions,
-      handshakeTimeout: OPEN_LIMIT,
-    });
-    socket.on('error', () => undefined); // Told by the close event that follows it.
-    socket.on('unexpected-response', (_, { statusCode = 0 }) => {
-      if (statusCode === 401 || statusCode === 404) this.#isRegistered = false;
-      socket.terminate();
-    });
-    try {
-      await once(socket, 'open', { signal });
-      return socket;
-    } catch (error) {
-      socket.terminate();
-      throw error;
-    }
-  }
-
-  /**
-   * Waits until Callboard dials. Where it does not, it may have forgotten the executor, which then registers again; a
-   * dial that comes late is one by the token that it has still.
-   */
-  async #awaitDial(): Promise<WebSocket> {
-    await this.#pause(3 * OPEN_LIMIT);
-    const socket = this.#dialled;
-    this.#dialled = undefined;
-    if (socket !== undefined) return socket;
-    this.#isRegistered = false;
-    throw new Error('it has not dialled');
-  }
-
-  #accept(socket: WebSocket): void {
-    if (this.#stop.signal.aborted) {
-      socket.terminate();
-      return;
-    }
-    this.#dialled?.close(REPLACED, REPLACED_REASON);
-    this.#dialled = socket;
-    this.#isRegistered = true;
-    this.#onDialled();
-  }
-
-  /** Serves a connection until it closes, or Callboard has dialled another. @param onReady called once Callboard has said where each mission stands */
-  async #attend(socket: WebSocket, onReady: () => void): Promise<void> {
-    const gone = new AbortController();
-    const closed = closeOf(socket);
-    // The old one may be half open, so that its closing takes long: nobody waits for that.
-    const replaced = new Promise<{ code: number; reason: string }>((resolve) => {
-      this.#onDialled = () => {
-        socket.close(REPLACED, REPLACED_REASON);
-        resolve({ code: REPLACED, reason: REPLACED_REASON });
-      };
-    });
-    let heard = this.#clock.now();
-    socket.on('message', (data, isBinary) => {
-      heard = this.#clock.now();
-      if (!isBinary) this.#receive(String(data));
-    });
-    socket.on('ping', () => {
-      heard = this.#clock.now();
-    });
-    socket.on('pong', (payload) => {
-      heard = this.#clock.now();
-      if (!gone.signal.aborted) this.#outgoing.onPong(String(payload));
-    });
-    let cancelPing = (): void => undefined;
-    const watch = (): void => {
-      if (this.#clock.now() - heard > SILENCE) socket.terminate();
-      else {
-        if (socket.readyState === WebSocket.OPEN) socket.ping(ALIVE);
-        cancelPing = this.#clock.after(PING_EVERY, watch);
-      }
-    };
-    cancelPing = this.#clock.after(PING_EVERY, watch);
-    if (socket.readyState !== WebSocket.OPEN || this.#stop.signal.aborted) socket.terminate();
-    this.#socket = socket;
-    this.#settled = false;
-    this.#resync(socket);
-    const catchingUp = this.#catchUp(socket, gone.signal, onReady).catch((error: unknown) => {
-      if (gone.signal.aborted) return;
-      this.warn(`missions cannot be read back: ${reasonOf(error)}`);
-      socket.terminate();
-    });
-    const { code, reason } = await Promise.race([closed, replaced]);
-    gone.abort();
-    cancelPing();
-    this.#outgoing.close();
-    if (this.#socket === socket) this.#socket = undefined;
-    await catchingUp;
-    if (code === DEREGISTERED && reason === BY_OPERATOR && this.#closing === undefined) {
-      this.#closing = Promise.resolve();
-      this.#end('an operator has deleted its executor');
-      this.warn('an operator has deleted this executor: it stays away');
-      return;
-    }
-    if (code === DEREGISTERED || code === BAD_TOKEN) this.#isRegistered = false;
-    // Two processes with one identity are not to take the place of each other as fast as they can.
-    if (code === REPLACED) this.#failures = REPLACED_FAILURES;
-    if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})`);
-  }
-
   #resync(socket: WebSocket): void {
     const owned_mission_ids = [...this.#missions.keys()];
     const ts = this.#timestamp();
@@ -355,7 +204,9 @@ class Client implements Executor, MissionHost {
   }
 
   /** Finds out what Callboard has of each mission, then sends the rest. */
-  async #catchUp(socket: WebSocket, signal: AbortSignal, onReady: () => void): Promise<void> {
+  async #catchUp(socket: WebSocket, signal: AbortSignal): Promise<void> {
+    this.#settled = false;
+    this.#resync(socket);
     const missions = new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
     // What is read is to be as it is after the resync.
     if (missions.size > 0) await received(socket, signal);
@@ -365,7 +216,6 @@ class Client implements Executor, MissionHost {
     const open = await this.#rest.openQuestions(this.id, asked, signal);
     signal.throwIfAborted();
     for (const mission of this.#missions.values()) mission.restate(open);
-    this.#failures = 0;
     this.#outgoing.open({
       get bufferedAmount() {
         return socket.bufferedAmount;
@@ -377,9 +227,13 @@ class Client implements Executor, MissionHost {
         if (socket.readyState === WebSocket.OPEN) socket.ping(payload);
       },
     });
-    onReady();
-    await received(socket, signal);
-    this.#settled = true;
+    // By then what the resync had Callboard push has come. An error is that the connection is gone.
+    received(socket, signal).then(
+      () => {
+        this.#settled = true;
+      },
+      () => undefined,
+    );
   }
 
   /**
@@ -431,8 +285,7 @@ class Client implements Executor, MissionHost {
   /** Has it try nothing more. */
   #cut(): void {
     this.#stop.abort();
-    this.#socket?.terminate();
-    this.#dialled?.terminate();
+    this.#connection.cut();
   }
 
   /** Ends it and its missions here and now, without another word to Callboard. */
@@ -440,6 +293,12 @@ class Client implements Executor, MissionHost {
     this.#cut();
     for (const mission of this.#missions.values()) void mission.abort(why, false);
     this.#endpoint.close();
+  }
+
+  #deleted(): void {
+    this.#closing ??= Promise.resolve();
+    this.#end('an operator has deleted its executor');
+    this.warn('an operator has deleted this executor: it stays away');
   }
 
   async #close(): Promise<void> {
@@ -453,22 +312,12 @@ class Client implements Executor, MissionHost {
     cancel();
     // Before Callboard closes the connection, so that nobody registers again.
     this.#stop.abort();
-    const token = this.#token;
+    const { token } = this.#connection;
     if (token !== undefined)
       await this.#rest
         .deregister(this.id, token, AbortSignal.timeout(CLOSE_LIMIT))
         .catch((error: unknown) => this.warn(`not deregistered: ${reasonOf(error)}`));
-    this.#dialled?.terminate();
-    const socket = this.#socket;
-    if (socket !== undefined) {
-      const closed = closeOf(socket);
-      socket.close(1000);
-      await closed;
-    }
+    await this.#connection.close();
     this.#endpoint.close();
   }
 }
-
-/** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */
-const reasonOf = (error: unknown): string =>
-  messageOf(error instanceof Error && error.cause instanceof Error ? error.cause : error);

@@ -12,10 +12,12 @@ const PAGE = 50;
 const TEMPORARY = [408, 429];
 
 export class Rest {
+  /** Of Callboard, as it was given. */
+  readonly url: string;
   readonly #base: URL;
 
-  /** @param url of Callboard */
   constructor(url: string) {
+    this.url = url;
     this.#base = new URL(url.endsWith('/') ? url : `${url}/`);
   }
 
