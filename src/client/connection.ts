@@ -173,7 +173,7 @@ export class Connection {
 
   /** Serves a connection until it closes, or Callboard has dialled another. @param onReady called once it is of use */
   async #attend(socket: WebSocket, onReady: () => void): Promise<void> {
-    const { stop, onOpen, onClose, onDeleted, warn } = this.#options;
+    const { listens, stop, onOpen, onClose, onDeleted, warn } = this.#options;
     const gone = new AbortController();
     const closed = closeOf(socket);
     // The old one may be half open, so that its closing takes long: nobody waits for that.
@@ -207,7 +207,8 @@ export class Connection {
     if (code === DEREGISTERED || code === BAD_TOKEN) this.#isRegistered = false;
     // Two processes with one identity are not to take the place of each other as fast as they can.
     if (code === REPLACED) this.#failures = REPLACED_FAILURES;
-    if (!stop.aborted) warn(`the connection is lost (${code}${reason && ` ${reason}`})`);
+    const guess = code === REPLACED && !listens ? ': does another process have the same identity?' : '';
+    if (!stop.aborted) warn(`the connection is lost (${code}${reason && ` ${reason}`})${guess}`);
   }
 
   /** Hears what comes, and cuts the connection where nothing does. @param gone when it is not the one any more */

@@ -62,7 +62,7 @@ class Client implements Executor, MissionHost {
   /** Ends every wait. */
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
-  /** Callboard knows again which missions are paused or suspended: until then it takes them to run. */
+  /** What a resync has pushed has come: until then, missions may be resumed that nobody wants to be. */
   #settled = false;
   /** The time of the latest event: no two have the same, so that each can be found again. */
   #latest = { ms: 0, count: 0 };
@@ -214,7 +214,9 @@ class Client implements Executor, MissionHost {
     signal.throwIfAborted();
     const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
     const open = await this.#rest.openQuestions(this.id, asked, signal);
-    signal.throwIfAborted();
+    // By then all has come that the resync had pushed; and no operator resumes what has not been said again to wait.
+    await received(socket, signal);
+    this.#settled = true;
     for (const mission of this.#missions.values()) mission.restate(open);
     this.#outgoing.open({
       get bufferedAmount() {
@@ -227,13 +229,6 @@ class Client implements Executor, MissionHost {
         if (socket.readyState === WebSocket.OPEN) socket.ping(payload);
       },
     });
-    // By then what the resync had Callboard push has come. An error is that the connection is gone.
-    received(socket, signal).then(
-      () => {
-        this.#settled = true;
-      },
-      () => undefined,
-    );
   }
 
   /**
