@@ -1,5 +1,6 @@
 /** What Callboard may say, and the checks that it has said it: by hand, so that the SDK needs nothing but ws. */
 import type { DispatchPayload, MissionEventName, MissionState } from '../contract/index.js';
+import { liveStates, terminalStates } from '../contract/transitions.js';
 
 /** Largest body and frame that are read, in bytes. */
 export const MAX_SIZE = 1024 * 1024;
@@ -14,8 +15,8 @@ export type Pushed =
     }
   | { readonly event: 'mission.paused' | 'mission.resumed' | 'mission.aborted'; readonly missionId: string };
 
-/** How a mission stands in Callboard's eyes. */
-export interface Standing {
+/** What Callboard has of a mission. */
+export interface RecordedMission {
   readonly state: MissionState;
   /** The `ts` of the newest event that it has; undefined: it has none. */
   readonly newest: string | undefined;
@@ -74,20 +75,10 @@ export const refusalOf = (value: unknown): string =>
     ? `${value.error}${isText(value.detail) ? ` (${value.detail})` : ''}`
     : 'not an answer of Callboard';
 
-const states: readonly MissionState[] = [
-  'queued',
-  'assigned',
-  'running',
-  'paused',
-  'hitl-required',
-  'suspended',
-  'done',
-  'failed',
-  'aborted',
-];
+const states: readonly MissionState[] = [...liveStates, ...terminalStates];
 
-/** How a mission stands, from the answer to `GET /api/v1/missions/:id`. */
-export function standingOf(value: unknown): Standing | undefined {
+/** What Callboard has of a mission, from the answer to `GET /api/v1/missions/:id`. */
+export function recordedOf(value: unknown): RecordedMission | undefined {
   if (!isObject(value)) return undefined;
   const state = states.find((known) => known === value.state);
   const events: unknown = value.recent_events ?? [];
@@ -105,8 +96,6 @@ export function questionsOf(value: unknown): { ids: readonly string[]; next: str
   );
   return { ids, next: isText(value.next_cursor) ? value.next_cursor : undefined };
 }
-
-export const isOver = (state: MissionState): boolean => state === 'done' || state === 'failed' || state === 'aborted';
 
 // What the program says: an event that Callboard would drop is refused, for a mission that never ends is worse.
 

@@ -7,10 +7,18 @@ export interface Clock {
   after(ms: number, then: () => void): () => void;
 }
 
-export const realClock: Clock = {
+/** `setTimeout` fires at once when asked to wait longer than these 25 days. */
+const LONGEST_TIMEOUT = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
   now: Date.now,
   after(ms, then) {
-    const timer = setTimeout(then, ms);
+    let timer: NodeJS.Timeout;
+    const wait = (left: number): void => {
+      const step = Math.min(left, LONGEST_TIMEOUT);
+      timer = setTimeout(() => (left > step ? wait(left - step) : then()), step);
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
 };

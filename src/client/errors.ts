@@ -18,3 +18,7 @@ export class RegistrationError extends Error {
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */
+export const reasonOf = (error: unknown): string =>
+  messageOf(error instanceof Error && error.cause instanceof Error ? error.cause : error);

@@ -1,42 +1,30 @@
 /**
- * An executor: registers, keeps one connection to Callboard, takes missions, and sees to it that what they say arrives,
- * in order and once, whatever becomes of the connection.
+ * An executor: takes missions, and sees to it that what they say arrives, in order and once, whatever becomes of the
+ * connection.
  */
-import { on, once } from 'node:events';
+import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { DispatchPayload, MissionEventName } from '../contract/index.js';
-import { checkData, isOver, MAX_SIZE, parseJson, pushedOf } from './checks.js';
-import { backoff, type Clock, pause, realClock } from './clock.js';
-import { Dispatches } from './dispatches.js';
-import { messageOf, RegistrationError } from './errors.js';
+import { isTerminal } from '../contract/transitions.js';
+import { checkData, MAX_SIZE, parseJson, pushedOf } from './checks.js';
+import { backoff, type Clock, pause, systemClock } from './clock.js';
+import { Connection } from './connection.js';
+import { Endpoint } from './endpoint.js';
+import { reasonOf } from './errors.js';
 import { readIdentity } from './identity.js';
 import { Mission, type MissionHost } from './mission.js';
 import type { Executor, ExecutorOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
 import { Rest } from './rest.js';
+import { received } from './socket.js';
 
 const MAX_QUEUED = 10_000;
-/** Milliseconds for a WebSocket to open, and for Callboard to dial one that waits for that. */
-const OPEN_LIMIT = 10_000;
-/** Milliseconds between two pings, and without a word from Callboard, which pings every 20 s, until it counts as gone. */
-const PING_EVERY = 20_000;
-const SILENCE = 45_000;
 /** Milliseconds for the last words to arrive, and for deregistering. */
 const CLOSE_LIMIT = 5_000;
 /** Ids of ended missions that are remembered, so that a dispatch that is repeated late begins nothing. */
 const MAX_ENDED = 10_000;
-/** The payload of a ping that only asks whether Callboard is there. */
-const ALIVE = 'alive';
-/** That of one whose answer says that all before it was received. */
-const RECEIVED = 'received';
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
 const EXPIRY_GRACE = 1_000;
-/** The contract's close codes. */
-const DEREGISTERED = 1000;
-const BAD_TOKEN = 4001;
-const REPLACED = 4002;
-/** As long as after so many failures an executor waits that was replaced. */
-const REPLACED_FAILURES = 6;
 
 /**
  * Registers an executor and has it at work until it is closed.
@@ -66,62 +54,70 @@ class Client implements Executor, MissionHost {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #rest: Rest;
-  readonly #dispatches: Dispatches;
+  readonly #connection: Connection;
+  readonly #endpoint: Endpoint;
   readonly #outgoing: Outgoing;
   readonly #missions = new Map<string, Mission>();
   readonly #ended = new Set<string>();
   /** Ends every wait. */
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
-  #token: string | undefined;
-  #socket: WebSocket | undefined;
-  /** One that Callboard has dialled and that is not attended to yet, and who waits for it. */
-  #dialled: WebSocket | undefined;
-  #onDialled = (): void => undefined;
-  /** Callboard knows again which missions are paused or suspended: until then it takes them to run. */
+  /** What a resync has pushed has come: until then, missions may be resumed that nobody wants to be. */
   #settled = false;
-  /** Attempts to connect that have failed in a row. */
-  #failures = 0;
   /** The time of the latest event: no two have the same, so that each can be found again. */
   #latest = { ms: 0, count: 0 };
 
   constructor(id: string, options: ExecutorOptions) {
-    const { clock = realClock, random = Math.random, listen, maxQueued = MAX_QUEUED, connect } = options;
+    const { clock = systemClock, random = Math.random, listen, maxQueued = MAX_QUEUED, connect } = options;
     this.id = id;
     this.options = options;
     this.#clock = clock;
     this.#random = random;
     this.#rest = new Rest(options.url);
     this.#outgoing = new Outgoing(clock, maxQueued);
-    this.#dispatches = new Dispatches({
+    this.#connection = new Connection({
+      executorId: id,
+      listens: connect === 'listen',
+      rest: this.#rest,
+      clock,
+      random,
+      stop: this.#stop.signal,
+      registration: () => this.#registration(),
+      onOpen: (socket, signal) => this.#catchUp(socket, signal),
+      onText: (text) => this.#receive(text),
+      onPong: (payload) => this.#outgoing.onPong(payload),
+      onClose: () => this.#outgoing.close(),
+      onDeleted: () => this.#deleted(),
+      warn: (message) => this.warn(message),
+    });
+    this.#endpoint = new Endpoint({
       executorId: id,
       host: listen?.host ?? '127.0.0.1',
       port: listen?.port ?? 0,
-      token: () => this.#token,
+      token: () => this.#connection.token,
       onDispatch: (dispatch) => this.#take(dispatch),
-      onSocket: connect === 'listen' ? (socket) => this.#accept(socket) : undefined,
+      onSocket: connect === 'listen' ? (socket) => this.#connection.accept(socket) : undefined,
     });
   }
 
   get connected(): boolean {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return this.#connection.isOpen;
   }
 
   async start(): Promise<void> {
     const { signal } = this.options;
-    const giveUp = (): void => this.#stop.abort();
+    const giveUp = (): void => this.#cut();
     signal?.addEventListener('abort', giveUp);
     try {
-      this.url = await this.#dispatches.listen();
+      this.url = await this.#endpoint.listen();
       this.url = this.options.listen?.publicUrl ?? this.url;
       signal?.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
-        this.#run(resolve).catch(reject);
+        this.#connection.run(resolve).catch(reject);
       });
       signal?.throwIfAborted();
     } catch (error) {
-      this.#stop.abort();
-      this.#dispatches.close();
+      this.#end('the executor has given up');
       throw error;
     } finally {
       signal?.removeEventListener('abort', giveUp);
@@ -155,11 +151,14 @@ class Client implements Executor, MissionHost {
     this.options.onWarning?.(message);
   }
 
-  lookAt(missionId: string, time: number): () => void {
-    return this.#clock.after(Math.max(0, time - this.#clock.now()) + EXPIRY_GRACE, () => {
-      // What cannot be learnt now is learnt at the next connection.
-      void this.#compare(missionId, this.#stop.signal, false).catch(() => undefined);
-    });
+  now(): number {
+    return this.#clock.now();
+  }
+
+  lookFrom(missionId: string, time: number): () => void {
+    const done = new AbortController();
+    void this.#lookUntilOver(missionId, time, AbortSignal.any([done.signal, this.#stop.signal]));
+    return () => done.abort();
   }
 
   ended({ id }: Mission): void {
@@ -174,7 +173,7 @@ class Client implements Executor, MissionHost {
   #take(dispatch: DispatchPayload): boolean {
     const id = dispatch.mission_id;
     if (this.#missions.has(id) || this.#ended.has(id)) return true;
-    if (this.#closing !== undefined || this.#outgoing.full) return false;
+    if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full) return false;
     const mission = new Mission(dispatch, this);
     this.#missions.set(id, mission);
     // After the answer.
@@ -183,30 +182,6 @@ class Client implements Executor, MissionHost {
   }
 
   // The connection.
-
-  /** Registers and connects, again and again. @param ready called once that has been done */
-  async #run(ready: () => void): Promise<void> {
-    const { signal } = this.#stop;
-    let isFirst = true;
-    const begun = (): void => {
-      isFirst = false;
-      ready();
-    };
-    while (!signal.aborted) {
-      try {
-        this.#token ??= await this.#rest.register(this.#registration(), signal);
-        if (this.options.connect === 'listen') begun();
-        const socket = await this.#open(this.#token);
-        await this.#attend(socket, begun);
-      } catch (error) {
-        if (signal.aborted) break;
-        if (error instanceof RegistrationError && isFirst) throw error;
-        this.warn(`no connection to ${this.options.url}: ${reasonOf(error)}`);
-      }
-      if (this.#dialled === undefined) await pause(this.#clock, backoff(this.#failures++, this.#random), signal);
-    }
-    ready();
-  }
 
   #registration() {
     const { name, version = '1.0.0', a2aInstanceId, capabilities = [] } = this.options;
@@ -221,100 +196,6 @@ class Client implements Executor, MissionHost {
     };
   }
 
-  #open(token: string): Promise<WebSocket> {
-    return this.options.connect === 'listen' ? this.#awaitDial() : this.#dial(token);
-  }
-
-  async #dial(token: string): Promise<WebSocket> {
-    const { signal } = this.#stop;
-    const socket = new WebSocket(this.#rest.socketUrl(this.id, token), {
-      handshakeTimeout: OPEN_LIMIT,
-      maxPayload: MAX_SIZE,
-      perMessageDeflate: false,
-    });
-    socket.on('error', () => undefined); // Told by the close event that follows it.
-    socket.on('unexpected-response', (_, { statusCode = 0 }) => {
-      if (statusCode === 401 || statusCode === 404) this.#token = undefined;
-      socket.terminate();
-    });
-    try {
-      await once(socket, 'open', { signal });
-      return socket;
-    } catch (error) {
-      socket.terminate();
-      throw error;
-    }
-  }
-
-  /** Waits until Callboard dials. Where it does not, it may have forgotten the executor, which then registers again. */
-  async #awaitDial(): Promise<WebSocket> {
-    const patience = new AbortController();
-    const limit = AbortSignal.any([patience.signal, this.#stop.signal]);
-    this.#onDialled = () => patience.abort();
-    if (this.#dialled === undefined) await pause(this.#clock, 3 * OPEN_LIMIT, limit);
-    this.#onDialled = () => undefined;
-    const socket = this.#dialled;
-    this.#dialled = undefined;
-    if (socket !== undefined) return socket;
-    this.#token = undefined;
-    throw new Error('it has not dialled');
-  }
-
-  #accept(socket: WebSocket): void {
-    this.#dialled?.close(REPLACED, 'replaced by a newer connection');
-    this.#dialled = socket;
-    this.#socket?.close(REPLACED, 'replaced by a newer connection');
-    this.#onDialled();
-  }
-
-  /** Serves a connection until it closes. @param onReady called once Callboard has said where each mission stands */
-  async #attend(socket: WebSocket, onReady: () => void): Promise<void> {
-    const gone = new AbortController();
-    const closed = closeOf(socket);
-    let heard = this.#clock.now();
-    socket.on('message', (data, isBinary) => {
-      heard = this.#clock.now();
-      if (!isBinary) this.#receive(String(data));
-    });
-    socket.on('ping', () => {
-      heard = this.#clock.now();
-    });
-    socket.on('pong', (payload) => {
-      heard = this.#clock.now();
-      this.#outgoing.onPong(String(payload));
-    });
-    let cancelPing = (): void => undefined;
-    const watch = (): void => {
-      if (this.#clock.now() - heard > SILENCE) socket.terminate();
-      else {
-        if (socket.readyState === WebSocket.OPEN) socket.ping(ALIVE);
-        cancelPing = this.#clock.after(PING_EVERY, watch);
-      }
-    };
-    cancelPing = this.#clock.after(PING_EVERY, watch);
-    if (socket.readyState !== WebSocket.OPEN) socket.terminate();
-    this.#socket = socket;
-    this.#settled = false;
-    this.#resync(socket);
-    const catchingUp = this.#catchUp(socket, gone.signal, onReady).catch((error: unknown) => {
-      if (gone.signal.aborted) return;
-      this.warn(`missions cannot be read back: ${reasonOf(error)}`);
-      socket.terminate();
-    });
-    const { code, reason } = await closed;
-    gone.abort();
-    cancelPing();
-    this.#outgoing.close();
-    if (this.#socket === socket) this.#socket = undefined;
-    await catchingUp;
-    // An operator deregistered it, or it is unknown.
-    if (code === DEREGISTERED || code === BAD_TOKEN) this.#token = undefined;
-    // Two processes with one identity are not to take the place of each other as fast as they can.
-    if (code === REPLACED) this.#failures = REPLACED_FAILURES;
-    const guess = code === REPLACED ? ': does another process have the same identity?' : '';
-    if (!this.#stop.signal.aborted) this.warn(`the connection is lost (${code}${reason && ` ${reason}`})${guess}`);
-  }
-
   #resync(socket: WebSocket): void {
     const owned_mission_ids = [...this.#missions.keys()];
     const ts = this.#timestamp();
@@ -323,17 +204,20 @@ class Client implements Executor, MissionHost {
   }
 
   /** Finds out what Callboard has of each mission, then sends the rest. */
-  async #catchUp(socket: WebSocket, signal: AbortSignal, onReady: () => void): Promise<void> {
+  async #catchUp(socket: WebSocket, signal: AbortSignal): Promise<void> {
+    this.#settled = false;
+    this.#resync(socket);
     const missions = new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
     // What is read is to be as it is after the resync.
     if (missions.size > 0) await received(socket, signal);
     for (const missionId of missions) await this.#compare(missionId, signal, true);
     signal.throwIfAborted();
     const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
-    const open = await this.#rest.openQuestions(asked, signal);
-    signal.throwIfAborted();
+    const open = await this.#rest.openQuestions(this.id, asked, signal);
+    // By then all has come that the resync had pushed; and no operator resumes what has not been said again to wait.
+    await received(socket, signal);
+    this.#settled = true;
     for (const mission of this.#missions.values()) mission.restate(open);
-    this.#failures = 0;
     this.#outgoing.open({
       get bufferedAmount() {
         return socket.bufferedAmount;
@@ -345,9 +229,6 @@ class Client implements Executor, MissionHost {
         if (socket.readyState === WebSocket.OPEN) socket.ping(payload);
       },
     });
-    onReady();
-    await received(socket, signal);
-    this.#settled = true;
   }
 
   /**
@@ -356,18 +237,27 @@ class Client implements Executor, MissionHost {
    * @param isAway nothing is on its way, so that what Callboard does not have is lost
    */
   async #compare(missionId: string, signal: AbortSignal, isAway: boolean): Promise<void> {
-    const standing = await this.#rest.mission(missionId, signal);
+    const recorded = await this.#rest.mission(missionId, signal);
     signal.throwIfAborted();
-    if (standing !== undefined && !isOver(standing.state)) {
-      if (isAway) this.#outgoing.has(missionId, standing.newest);
+    if (recorded !== undefined && !isTerminal(recorded.state)) {
+      if (isAway) this.#outgoing.has(missionId, recorded.newest);
       return;
     }
     this.#outgoing.drop(missionId);
-    const why = standing === undefined ? 'Callboard does not know it any more' : `it is ${standing.state}`;
+    const why = recorded === undefined ? 'Callboard does not know it any more' : `it is ${recorded.state}`;
     const mission = this.#missions.get(missionId);
     const over = mission?.abort(why, false) ?? Promise.resolve();
     // Whoever dispatches it to a Callboard that has forgotten it means a new one.
-    if (standing === undefined) void over.then(() => this.#ended.delete(missionId));
+    if (recorded === undefined) void over.then(() => this.#ended.delete(missionId));
+  }
+
+  /** Callboard may be away just then, or its clock behind: so once is not enough. */
+  async #lookUntilOver(missionId: string, time: number, signal: AbortSignal): Promise<void> {
+    await pause(this.#clock, Math.max(0, time - this.#clock.now()) + EXPIRY_GRACE, signal);
+    for (let looks = 0; !signal.aborted; looks++) {
+      await this.#compare(missionId, signal, false).catch(() => undefined);
+      await pause(this.#clock, backoff(looks, this.#random), signal);
+    }
   }
 
   #receive(text: string): void {
@@ -387,6 +277,25 @@ class Client implements Executor, MissionHost {
     return `${text.slice(0, -1)}${String(this.#latest.count).padStart(6, '0')}Z`;
   }
 
+  /** Has it try nothing more. */
+  #cut(): void {
+    this.#stop.abort();
+    this.#connection.cut();
+  }
+
+  /** Ends it and its missions here and now, without another word to Callboard. */
+  #end(why: string): void {
+    this.#cut();
+    for (const mission of this.#missions.values()) void mission.abort(why, false);
+    this.#endpoint.close();
+  }
+
+  #deleted(): void {
+    this.#closing ??= Promise.resolve();
+    this.#end('an operator has deleted its executor');
+    this.warn('an operator has deleted this executor: it stays away');
+  }
+
   async #close(): Promise<void> {
     const resumable = this.options.capabilities?.includes('resumable') ?? false;
     const patience = new AbortController();
@@ -398,38 +307,12 @@ class Client implements Executor, MissionHost {
     cancel();
     // Before Callboard closes the connection, so that nobody registers again.
     this.#stop.abort();
-    const token = this.#token;
+    const { token } = this.#connection;
     if (token !== undefined)
       await this.#rest
         .deregister(this.id, token, AbortSignal.timeout(CLOSE_LIMIT))
         .catch((error: unknown) => this.warn(`not deregistered: ${reasonOf(error)}`));
-    this.#dialled?.terminate();
-    const socket = this.#socket;
-    if (socket !== undefined) {
-      const closed = closeOf(socket);
-      socket.close(1000);
-      const cut = setTimeout(() => socket.terminate(), 1_000);
-      await closed;
-      clearTimeout(cut);
-    }
-    this.#dispatches.close();
+    await this.#connection.close();
+    this.#endpoint.close();
   }
 }
-
-/** How a socket closes, or that it has. Not by `once`, which would reject at an error, such as a frame too large. */
-function closeOf(socket: WebSocket): Promise<{ code: number; reason: string }> {
-  return new Promise((resolve) => {
-    if (socket.readyState === WebSocket.CLOSED) resolve({ code: 1006, reason: '' });
-    socket.once('close', (code, reason) => resolve({ code, reason: String(reason) }));
-  });
-}
-
-/** Resolves once all that was sent so far has been received. @throws AbortError */
-async function received(socket: WebSocket, signal: AbortSignal): Promise<void> {
-  socket.ping(RECEIVED);
-  for await (const [payload] of on(socket, 'pong', { signal })) if (String(payload) === RECEIVED) return;
-}
-
-/** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */
-const reasonOf = (error: unknown): string =>
-  messageOf(error instanceof Error && error.cause instanceof Error ? error.cause : error);

@@ -15,8 +15,10 @@ export interface MissionHost {
   /** Whether progress has to be refused. */
   isFull(): boolean;
   warn(message: string): void;
-  /** Asks Callboard at this time, in milliseconds, whether the mission is over. @returns what cancels that */
-  lookAt(missionId: string, time: number): () => void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Asks Callboard from this time on, in milliseconds, until the mission is over. @returns what ends that */
+  lookFrom(missionId: string, time: number): () => void;
   /** The mission is over. */
   ended(mission: Mission): void;
 }
@@ -24,8 +26,13 @@ export interface MissionHost {
 /** Characters of an error's message that are told. */
 const MAX_REASON = 10_000;
 
-interface Question {
+/** Milliseconds since the epoch of the last time that RFC 3339 can say. */
+const LATEST = Date.UTC(9999, 11, 31);
+
+interface PendingQuestion {
   readonly data: { readonly hitl_id: string };
+  /** Milliseconds for an answer, each time that it is asked. Infinity: as many as it takes. */
+  readonly span: number;
   readonly answer: (response: string) => void;
   readonly reject: (error: Error) => void;
   readonly cancelLook: () => void;
@@ -37,7 +44,7 @@ export class Mission {
   readonly #host: MissionHost;
   readonly #abort = new AbortController();
   /** The one that waits for an answer: Callboard knows one of each mission. */
-  #question: Question | undefined;
+  #question: PendingQuestion | undefined;
   /** The one handle that is not an old one. */
   #handle: AssignedMission | RunningMission | SuspendedMission;
   #running: RunningMission | undefined;
@@ -84,14 +91,15 @@ export class Mission {
 
   /**
    * After a resync, by which Callboard takes it to run: says again that it does not, unless that is still to come. A
-   * question that is not open any more was answered, and the answer was lost: it is asked again.
+   * question that is not open any more was answered, and the answer was lost: it is asked again, with as much time as at
+   * first, for the time that it had may be over, and a human did answer in it.
    * @param open the ids of the questions that are open
    */
   restate(open: ReadonlySet<string>): void {
     if (this.#over !== undefined) return;
     const { asked } = this;
     const isLost = asked !== undefined && !open.has(asked);
-    if (isLost && this.#question !== undefined) this.#host.say(this.id, 'mission.hitl_required', this.#question.data);
+    if (isLost && this.#question !== undefined) this.#put(this.#question);
     if (this.#hold !== undefined && (isLost || !this.#host.isWaiting(this.id, this.#hold.event)))
       this.#host.say(this.id, this.#hold.event, this.#hold.data);
   }
@@ -208,20 +216,22 @@ export class Mission {
   }
 
   #ask(prompt: string, context: string | undefined, expiresAt: Date | undefined): Promise<string> {
-    const hitl_id = randomUUID();
-    const expires_at = expiresAt?.toISOString();
-    const data = {
-      hitl_id,
-      prompt,
-      ...(context !== undefined && { context }),
-      ...(expires_at !== undefined && { expires_at }),
-    };
-    this.#host.say(this.id, 'mission.hitl_required', data);
-    this.#hold = undefined;
     const { promise, resolve, reject } = withResolvers();
-    const cancelLook = expiresAt === undefined ? () => undefined : this.#host.lookAt(this.id, expiresAt.getTime());
-    this.#question = { data, answer: resolve, reject, cancelLook };
+    const data = { hitl_id: randomUUID(), prompt, ...(context !== undefined && { context }) };
+    const span = expiresAt === undefined ? Number.POSITIVE_INFINITY : expiresAt.getTime() - this.#host.now();
+    this.#put({ data, span, answer: resolve, reject, cancelLook: () => undefined }, expiresAt?.getTime());
+    this.#hold = undefined;
     return promise;
+  }
+
+  /** Asks it, or asks it again. @param expires milliseconds since the epoch. Default: its span from now on */
+  #put(question: PendingQuestion, expires = this.#host.now() + question.span): void {
+    const expiry = expires !== Number.POSITIVE_INFINITY && {
+      expires_at: new Date(Math.min(expires, LATEST)).toISOString(),
+    };
+    this.#host.say(this.id, 'mission.hitl_required', { ...question.data, ...expiry });
+    question.cancelLook();
+    this.#question = { ...question, cancelLook: expiry ? this.#host.lookFrom(this.id, expires) : () => undefined };
   }
 
   #end(event: 'mission.completed' | 'mission.failed', data: object): void {

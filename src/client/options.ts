@@ -8,7 +8,7 @@ export type EventData<N extends MissionEventName> = Omit<
   'state'
 >;
 
-interface Mission {
+interface MissionHandle {
   readonly id: string;
   /** What was dispatched. */
   readonly dispatch: DispatchPayload;
@@ -20,7 +20,7 @@ interface Mission {
 }
 
 /** A mission that has been taken and not begun. */
-export interface AssignedMission extends Mission {
+export interface AssignedMission extends MissionHandle {
   /** Says that the work begins. */
   started(data?: EventData<'mission.started'>): RunningMission;
   /** Ends the mission. @param reason one word or sentence for Callboard's `error` */
@@ -28,12 +28,13 @@ export interface AssignedMission extends Mission {
 }
 
 /** A mission that runs. */
-export interface RunningMission extends Mission {
+export interface RunningMission extends MissionHandle {
   /** Says how far it is. @returns false where the queue is full: this event is not sent, the next may be */
   progress(data?: EventData<'mission.progress'>): boolean;
   /**
    * Asks a human and waits for the answer, across cuts of the connection; one question at a time.
-   * @param options.expiresAt when Callboard fails the mission if there is no answer
+   * @param options.expiresAt when Callboard fails the mission if there is no answer; where an answer was lost in a cut,
+   * the question is asked again, with as much time as at first
    * @throws MissionStateError if the mission ends before, or another question waits
    */
   askHuman(prompt: string, options?: { readonly context?: string; readonly expiresAt?: Date }): Promise<string>;
@@ -46,7 +47,7 @@ export interface RunningMission extends Mission {
 }
 
 /** A mission that waits at a checkpoint. */
-export interface SuspendedMission extends Mission {
+export interface SuspendedMission extends MissionHandle {
   readonly checkpointId: string;
   /** Says that the work goes on. Where Callboard has resumed it already, nothing is said twice. */
   resumed(): RunningMission;
@@ -101,7 +102,7 @@ export type ExecutorOptions = Identity & {
   ) => string | undefined | Promise<string | undefined>;
 };
 
-/** An executor at work. */
+/** An executor at work, until it is closed or an operator deletes it while it is connected: then its missions abort. */
 export interface Executor {
   readonly id: string;
   /** Where it takes dispatches. */

@@ -87,6 +87,7 @@ export class Outgoing {
   drop(missionId: string): void {
     this.#keep((entry) => entry.missionId !== missionId);
     this.#next = 0;
+    this.#flush();
   }
 
   /** Begins to send what is not sent. */
@@ -148,7 +149,8 @@ export class Outgoing {
   }
 
   #ping(): void {
-    const last = this.#entries[this.#next - 1]?.sequence ?? this.#sequence;
+    // Where nothing is sent, there is nothing to ask for.
+    const last = this.#entries[this.#next - 1]?.sequence ?? 0;
     this.#cancelPing();
     if (this.#pinging || last <= this.#confirmed) return;
     this.#pinging = true;

@@ -1,5 +1,5 @@
 /** What an executor asks Callboard over REST. */
-import { MAX_SIZE, parseJson, questionsOf, refusalOf, type Standing, standingOf, tokenOf } from './checks.js';
+import { MAX_SIZE, parseJson, questionsOf, type RecordedMission, recordedOf, refusalOf, tokenOf } from './checks.js';
 import { RegistrationError } from './errors.js';
 
 /** Milliseconds for an answer. */
@@ -12,10 +12,12 @@ const PAGE = 50;
 const TEMPORARY = [408, 429];
 
 export class Rest {
+  /** Of Callboard, as it was given. */
+  readonly url: string;
   readonly #base: URL;
 
-  /** @param url of Callboard */
   constructor(url: string) {
+    this.url = url;
     this.#base = new URL(url.endsWith('/') ? url : `${url}/`);
   }
 
@@ -44,23 +46,29 @@ export class Rest {
     return status === 204;
   }
 
-  /** How a mission stands; undefined: Callboard does not know it. */
-  async mission(missionId: string, signal: AbortSignal): Promise<Standing | undefined> {
+  /** What it has of a mission; undefined: Callboard does not know it. */
+  async mission(missionId: string, signal: AbortSignal): Promise<RecordedMission | undefined> {
     const path = `api/v1/missions/${encodeURIComponent(missionId)}`;
     const { status, content } = await this.#ask('GET', path, signal, { limit: MAX_MISSION });
     if (status === 404) return undefined;
-    const standing = standingOf(content);
-    if (status !== 200 || standing === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
-    return standing;
+    const recorded = recordedOf(content);
+    if (status !== 200 || recorded === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
+    return recorded;
   }
 
-  /** Which of these questions are open; none, with a Callboard that does not list them. */
-  async openQuestions(ids: ReadonlySet<string>, signal: AbortSignal): Promise<Set<string>> {
+  /** Which of these questions of an executor are open; none, with a Callboard that does not list them. */
+  async openQuestions(executorId: string, ids: ReadonlySet<string>, signal: AbortSignal): Promise<Set<string>> {
     const open = new Set<string>();
+    let filter = `&executor_id=${executorId}`;
     for (let next: string | undefined = ''; next !== undefined && open.size < ids.size; ) {
-      const path = `api/v1/hitl?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`;
+      const path = `api/v1/hitl?limit=${PAGE}${filter}${next && `&cursor=${encodeURIComponent(next)}`}`;
       const { status, content } = await this.#ask('GET', path, signal, { limit: MAX_MISSION });
       if (status === 404) break;
+      if (status === 400 && filter !== '') {
+        // It lists everybody's only.
+        filter = '';
+        continue;
+      }
       const page = questionsOf(content);
       if (status !== 200 || page === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
       for (const id of page.ids) if (ids.has(id)) open.add(id);

@@ -102,7 +102,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Callboa
   // Those of an earlier run, and whoever comes.
   for (const executorId of supervisor.directory.executors.keys()) upgrades.expect(executorId);
   registry.on('executor:registered', ({ executorId }) => upgrades.expect(executorId));
-  registry.on('executor:deregistered', ({ executorId }) => upgrades.close(executorId, NORMAL, 'deregistered'));
+  registry.on('executor:deregistered', ({ executorId, reason }) => upgrades.close(executorId, NORMAL, reason));
   const dispatcher = new Dispatcher(supervisor, log);
   supervisor.onUndelivered = (missionId) => dispatcher.replay(missionId);
   registry.on('mission:state_change', ({ missionId, state }) => dispatcher.moved(missionId, state));

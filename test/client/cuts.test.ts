@@ -287,11 +287,13 @@ test('a connection that has gone silent is found, and dialled anew', async (test
   await until(async () => (await history(server, id)).at(-1) === 'into the void');
 });
 
-test('an executor that was deregistered registers again', async (test) => {
+test('an executor that was deregistered with its own token registers again', async (test) => {
   const t = inReverse(test);
   const server = await serve(t);
   const executor = await start(t, server, { random: () => 0, onDispatch: (assigned) => assigned.started().complete() });
-  await fetch(`${server.url}/api/v1/executors/${executor.id}`, { method: 'DELETE' });
+  const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
+  const headers = { authorization: `Bearer ${token}` };
+  await fetch(`${server.url}/api/v1/executors/${executor.id}`, { method: 'DELETE', headers });
   await until(() => server.registry.supervisor.directory.executors.get(executor.id)?.connected);
   await inState(server, await dispatch(server), 'done');
 });

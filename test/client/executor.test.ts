@@ -34,6 +34,21 @@ test('a whole mission, with a human question', async (test) => {
   assert.ok(end?.event === 'mission.completed' && end.data.summary === 'the left one');
 });
 
+test('a question whose time is over fails its mission, and its asker is told', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  let told: Promise<string> | undefined;
+  await start(t, server, {
+    onDispatch(assigned) {
+      told = assigned.started().askHuman('Well?', { expiresAt: new Date(Date.now() + 50) });
+    },
+  });
+  const id = await dispatch(server);
+  await inState(server, id, 'failed');
+  assert.equal((await mission(server, id)).error, 'hitl_expired');
+  await assert.rejects(told ?? assert.fail(), new MissionStateError(`mission ${id} is over: it is failed`));
+});
+
 test('pause, resume and abort, as an operator asks', async (test) => {
   const t = inReverse(test);
   const server = await serve(t);
@@ -247,11 +262,10 @@ test('one that listens is dialled, at its own port, by the holder of its token',
   assert.equal(first?.event, 'executor.resync');
   assert.equal(executor.connected, true);
   // A second connection takes the place of the first.
-  const replaced = once(socket, 'close');
   const second = dial(token);
   t.after(() => second.terminate());
-  assert.equal((await replaced)[0], 4002);
-  const [data] = await once(second, 'message');
+  const [[closing], [data]] = await Promise.all([once(socket, 'close'), once(second, 'message')]);
+  assert.equal(closing, 4002);
   assert.equal(JSON.parse(String(data)).event, 'executor.resync');
 });
 

@@ -305,7 +305,7 @@ for (const [who, reason] of [
     const headers = reason === 'graceful_shutdown' ? { authorization: `Bearer ${peer.token}` } : {};
     const answer = await send(`${api}/executors/${peer.executorId}`, { method: 'DELETE', headers });
     assert.deepEqual([answer.status, answer.body], [204, undefined]);
-    assert.equal((await peer.closed).code, 1000);
+    assert.deepEqual(await peer.closed, { code: 1000, reason });
     assert.deepEqual(reasons, [{ executorId: peer.executorId, reason }]);
     const left = await mission(server, missionId);
     assert.deepEqual([left.state, left.error], ['failed', 'executor_deregistered']);

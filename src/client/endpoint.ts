@@ -5,11 +5,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { DispatchPayload } from '../contract/index.js';
 import { isDispatch, MAX_SIZE, parseJson } from './checks.js';
+import { socketOptions } from './socket.js';
 
 const ROUTE = /^\/(?:api\/v1\/sessions\/[^/?]+\/)?dispatch(?:\?|$)/;
 const SOCKET = /^\/ws\/executors\/([^/?]+)\?(.*)$/;
 
-export interface DispatchOptions {
+export interface EndpointOptions {
   readonly executorId: string;
   readonly host: string;
   readonly port: number;
@@ -21,12 +22,12 @@ export interface DispatchOptions {
   readonly onSocket: ((socket: WebSocket) => void) | undefined;
 }
 
-export class Dispatches {
-  readonly #options: DispatchOptions;
+export class Endpoint {
+  readonly #options: EndpointOptions;
   readonly #http: Server;
-  readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SIZE, perMessageDeflate: false });
+  readonly #sockets = new WebSocketServer({ ...socketOptions, noServer: true });
 
-  constructor(options: DispatchOptions) {
+  constructor(options: EndpointOptions) {
     this.#options = options;
     this.#http = createServer((request, response) => void this.#serve(request, response));
     if (options.onSocket !== undefined)

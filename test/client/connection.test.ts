@@ -1,0 +1,177 @@
+/** The life of an executor's connection, against a Callboard of which the test says every word. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { WebSocket } from 'ws';
+import { VirtualClock } from '../../src/actor/clock.js';
+import { createExecutor } from '../../src/client/index.js';
+import { createRegistry } from '../../src/registry/async-registry.js';
+import { Upgrades } from '../../src/server/upgrade.js';
+import { until } from '../server/helpers.js';
+import { inReverse, start } from './helpers.js';
+import { scripted } from './scripted.js';
+
+const EXECUTOR = randomUUID();
+
+test('one that is told to give up while it catches up leaves nothing behind', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  let admit: (() => void) | undefined;
+  callboard.onUpgrade = () =>
+    new Promise((resolve) => {
+      admit = () => resolve(101);
+    });
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  let mission: AbortSignal | undefined;
+  const creating = createExecutor({
+    url: callboard.url,
+    executorId: randomUUID(),
+    name: 'sdk',
+    clock,
+    signal: stop.signal,
+    onDispatch: (assigned) => {
+      mission = assigned.signal;
+    },
+  });
+  let outcome: unknown;
+  creating.catch((error: unknown) => {
+    outcome = error;
+  });
+  t.after(() => stop.abort());
+  const onDialled = await until(() => admit);
+  const id = await callboard.dispatch();
+  callboard.answer = (request) => (request.includes(id) ? new Promise(() => undefined) : undefined);
+  onDialled();
+  await until(() => callboard.requests.some((request) => request.includes(id)));
+  stop.abort();
+  // Well before the 10 s that an answer may take.
+  await until(() => outcome !== undefined, 5_000);
+  assert.ok(outcome instanceof DOMException && outcome.name === 'AbortError');
+  await until(() => callboard.sockets[0]?.readyState === WebSocket.CLOSED);
+  assert.equal(mission?.aborted, true);
+  assert.equal(clock.pending, 0);
+});
+
+test('one that listens attends to a new connection at once, though the old one is only half there', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  await start(t, callboard, { executorId: EXECUTOR, connect: 'listen', onDispatch: () => undefined });
+  const half = callboard.dial(t, EXECUTOR);
+  await callboard.said('executor.resync');
+  half.pause();
+  callboard.dial(t, EXECUTOR);
+  await callboard.said('executor.resync', 2);
+  const closed = once(half, 'close');
+  half.resume();
+  assert.equal((await closed)[0], 4002);
+});
+
+test('one that listens takes a dial that comes late, by the token that it has, while it cannot register again', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock();
+  const warnings: string[] = [];
+  await start(t, callboard, {
+    executorId: EXECUTOR,
+    connect: 'listen',
+    clock,
+    random: () => 0.5,
+    onWarning: (message) => void warnings.push(message),
+    onDispatch: () => undefined,
+  });
+  callboard.answer = (request) => (request.startsWith('POST') ? { status: 503 } : undefined);
+  // Nobody dials for 30 s; then it waits before it registers again, and before it tries once more.
+  await until(() => clock.pending === 1);
+  clock.advance(30_000);
+  await until(() => warnings.length === 1 && clock.pending === 1);
+  clock.advance(250);
+  await until(() => warnings.length === 2 && clock.pending === 1);
+  callboard.dial(t, EXECUTOR);
+  await callboard.said('executor.resync');
+  assert.deepEqual(
+    warnings.map((warning) => warning.replace(/^.*: /, '')),
+    ['it has not dialled', 'it answered 503 not an answer of Callboard'],
+  );
+});
+
+test('an executor that an operator has deleted stays away; one that was deregistered otherwise comes back', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock();
+  const warnings: string[] = [];
+  let mission: AbortSignal | undefined;
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onWarning: (message) => void warnings.push(message),
+    onDispatch: (assigned) => {
+      mission = assigned.started().signal;
+    },
+  });
+  callboard.sockets[0]?.close(1000, 'shutdown');
+  await until(() => {
+    clock.advance(1);
+    return callboard.sockets.length === 2 && executor.connected;
+  });
+  const registrations = () => callboard.requests.filter((request) => request.startsWith('POST')).length;
+  assert.equal(registrations(), 2);
+  const id = await callboard.dispatch();
+  await callboard.said('mission.started');
+  callboard.sockets[1]?.close(1000, 'operator_deleted');
+  await until(() => mission?.aborted);
+  assert.match(String(mission?.reason), new RegExp(`mission ${id} is over: an operator has deleted its executor`));
+  await executor.close();
+  clock.advance(60_000);
+  assert.deepEqual([registrations(), callboard.sockets.length, clock.pending], [2, 2, 0]);
+  assert.equal(warnings.at(-1), 'an operator has deleted this executor: it stays away');
+  await assert.rejects(fetch(executor.url));
+});
+
+for (const status of [401, 404] as const)
+  test(`a handshake that is answered with ${status}: it registers again, and dials by the new token`, async (test) => {
+    const t = inReverse(test);
+    const callboard = await scripted(t);
+    const tokens: (string | null)[] = [];
+    callboard.onUpgrade = (url) =>
+      tokens.push(new URL(url, callboard.url).searchParams.get('token')) > 1 ? 101 : status;
+    const executor = await start(t, callboard, { random: () => 0, onDispatch: () => undefined });
+    assert.deepEqual([executor.connected, tokens.length, tokens[1]], [true, 2, callboard.token]);
+    assert.notEqual(tokens[0], tokens[1]);
+  });
+
+test("one that listens is dialled by Callboard's own dialler, and again after a cut", async (test) => {
+  const t = inReverse(test);
+  const registry = await createRegistry({ threads: 1 });
+  t.after(() => registry.shutdown());
+  const clock = new VirtualClock();
+  const upgrades = new Upgrades(registry.supervisor, pino({ level: 'silent' }), { clock });
+  t.after(() => upgrades.closeAll());
+  registry.on('executor:registered', ({ executorId }) => upgrades.expect(executorId));
+  const callboard = await scripted(t);
+  callboard.answer = async (request, body) =>
+    request.startsWith('POST') ? { status: 201, body: await registry.register(JSON.parse(body)) } : undefined;
+  const executor = await start(t, callboard, {
+    connect: 'listen',
+    random: () => 0,
+    onDispatch: (assigned) => void assigned.started(),
+  });
+  const { executors } = registry.supervisor.directory;
+  const connected = () => executors.get(executor.id)?.connected;
+  callboard.token = executors.get(executor.id)?.token ?? '';
+  callboard.endpoint = executor.url;
+  for (const missionId of ['before', 'after']) {
+    await until(() => clock.pending === 1);
+    clock.advance(3_000);
+    await until(() => executor.connected && connected());
+    await registry.assignMission(missionId, executor.id);
+    await callboard.dispatch(missionId);
+    await until(async () => (await registry.getMission(missionId))?.state === 'running');
+    if (missionId === 'before') {
+      upgrades.close(executor.id, 1012, 'dial again');
+      await until(() => !connected());
+    }
+  }
+});
