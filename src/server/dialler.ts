@@ -12,7 +12,7 @@ import type { Clock } from '../actor/index.js';
 import { BAD_TOKEN } from '../contract/close-codes.js';
 import type { ExecutorRegistration } from '../contract/index.js';
 import type { Directory } from '../registry/directory.js';
-import { LONGEST_WAIT, waitBeforeDial } from './dial-schedule.js';
+import { LONGEST_WAIT, waitBeforeDial, waitForReturn } from './dial-schedule.js';
 import { acceptOf } from './handshake.js';
 import { Sampler } from './sampler.js';
 
@@ -66,6 +66,10 @@ export class Dialler {
 
   /** An executor has registered, be it again: unless it connects, it is dialled in a moment. */
   expect(executorId: string): void {
+    this.#expect(executorId, this.#firstWait());
+  }
+
+  #expect(executorId: string, wait: number): void {
     const dial = this.#dials.get(executorId);
     if (dial?.stage === 'standing' || dial?.stage === 'queued') return;
     const executor = this.#options.directory.executors.get(executorId);
@@ -77,15 +81,15 @@ export class Dialler {
     const next = dial ?? this.#add(executorId);
     next.isRefused = false;
     next.failures = 0;
-    const wait = this.#wait(next);
     if (next.stage === 'waiting' && next.at <= this.#options.clock.now() + wait) return;
     this.#dialIn(next, wait);
   }
 
-  /** An executor's connection has ended, whoever dialled. */
-  lost(executorId: string): void {
+  /** An executor's connection has ended. @param hadDialled whether the executor had dialled it */
+  lost(executorId: string, hadDialled: boolean): void {
     const dial = this.#dials.get(executorId);
-    if (dial === undefined) this.expect(executorId);
+    if (dial === undefined)
+      this.#expect(executorId, hadDialled ? waitForReturn(this.#options.random()) : this.#firstWait());
     else if (!this.#options.directory.executors.has(executorId)) this.forget(executorId);
     else if (dial.stage === 'standing') {
       // One that ends as soon as it stands is as good as none.
@@ -132,6 +136,10 @@ export class Dialler {
     };
     this.#dials.set(executorId, dial);
     return dial;
+  }
+
+  #firstWait(): number {
+    return waitBeforeDial(0, this.#options.random());
   }
 
   #wait({ failures, isRefused }: Dial): number {

@@ -161,7 +161,7 @@ export class Upgrades {
       this.#current.delete(executorId);
       if (this.#sampler.admits('disconnected')) this.#log.info({ executorId }, 'an executor disconnected');
       supervisor.detach(executorId, connection);
-      this.#dialler.lost(executorId);
+      this.#dialler.lost(executorId, peer.role === 'client');
     };
     // Once it is over for one side: the other may keep a socket half open for as long as it is let.
     socket.once('finish', onEnd);

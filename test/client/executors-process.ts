@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { realClock } from '../../src/client/clock.js';
+import { systemClock } from '../../src/client/clock.js';
 import { createExecutor, type Executor, type RunningMission } from '../../src/client/index.js';
 
 /** Executors that register and connect at once. */
@@ -24,11 +24,11 @@ async function join(): Promise<void> {
     executorId: randomUUID(),
     name: 'one of many',
     clock: {
-      now: realClock.now,
+      now: systemClock.now,
       after(ms, then) {
         // The first thing that it waits for without a connection is the next attempt.
         if (executor?.connected === false && !waits.has(executor.id)) waits.set(executor.id, ms);
-        return realClock.after(ms, then);
+        return systemClock.after(ms, then);
       },
     },
     onDispatch: (mission) => missions.push(mission.started()),

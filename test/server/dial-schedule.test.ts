@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { waitBeforeDial } from '../../src/server/dial-schedule.js';
+import { waitBeforeDial, waitForReturn } from '../../src/server/dial-schedule.js';
 
 /** Below 1, as near as a number can be. */
 const ALMOST_ONE = 1 - Number.EPSILON / 2;
@@ -23,6 +23,10 @@ test('a first dial comes after 2 to 3 s; then 1 to 2 s, doubled up to 15 to 30 s
     longest,
     longest,
   ]);
+});
+
+test('who has dialled by itself has 8 to 16 s to do so again', () => {
+  assert.deepEqual([waitForReturn(0), Math.ceil(waitForReturn(ALMOST_ONE))], [8_000, 16_000]);
 });
 
 test('however often a dial has failed: a wait of 1 to 30 s, no shorter than after fewer failures, and spread by chance', () => {
