@@ -78,7 +78,7 @@ class Client implements Executor, MissionHost {
   /** One that Callboard has dialled and that is not attended to yet, and who waits for it. */
   #dialled: WebSocket | undefined;
   #onDialled = (): void => undefined;
-  /** Callboard knows again which missions are paused or suspended: until then it takes them to run. */
+  /** What a resync has pushed has come: until then, missions may be resumed that nobody wants to be. */
   #settled = false;
   /** Attempts to connect that have failed in a row. */
   #failures = 0;
@@ -330,7 +330,9 @@ class Client implements Executor, MissionHost {
     signal.throwIfAborted();
     const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
     const open = await this.#rest.openQuestions(asked, signal);
-    signal.throwIfAborted();
+    // By then all has come that the resync had pushed; and no operator resumes what has not been said again to wait.
+    await received(socket, signal);
+    this.#settled = true;
     for (const mission of this.#missions.values()) mission.restate(open);
     this.#failures = 0;
     this.#outgoing.open({
@@ -345,8 +347,6 @@ class Client implements Executor, MissionHost {
       },
     });
     onReady();
-    await received(socket, signal);
-    this.#settled = true;
   }
 
   /**

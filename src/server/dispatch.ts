@@ -281,9 +281,10 @@ export class Dispatcher {
   async #forward(
     sessionId: string,
     payload: DispatchPayload,
-    { executorId, a2aInstanceId, transportEndpoints, token }: ExecutorRegistration,
+    executor: ExecutorRegistration,
     again: boolean,
   ): Promise<DispatchAnswer> {
+    const { executorId, a2aInstanceId, transportEndpoints, token } = executor;
     const missionId = payload.mission_id;
     const rest = transportEndpoints.rest.replace(/\/+$/, '');
     const timeout = AbortSignal.timeout(this.#timeout);
@@ -329,6 +330,8 @@ export class Dispatcher {
     } catch (error) {
       if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
       if (signal.aborted) throw error;
+      // Where the connection was cut, it may have arrived and only its answer be lost: asked again, the executor says so.
+      if (!again) return this.#forward(sessionId, payload, executor, true);
       return failed('executor_unreachable', reasonOf(error));
     }
   }

@@ -1,78 +1,18 @@
 /** The connection is cut, wherever it hurts: nothing is lost, nothing comes twice, and a mission ends as it would have. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
-import fc from 'fast-check';
+import { WebSocket } from 'ws';
 import { VirtualClock } from '../../src/actor/clock.js';
 import { type AssignedMission, createExecutor, type Executor, type RunningMission } from '../../src/client/index.js';
-import { inState, mission, type Scope, serve, until } from '../server/helpers.js';
-import { type CuttingProxy, cuttingProxy, dispatch, history, inReverse, operate, start } from './helpers.js';
-
-/** A server that keeps what it is told. */
-function serveKept(t: Scope) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-client-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-  return serve(t, { dataDir, flushInterval: 1 });
-}
-
-/** A mission that makes progress, asks, makes progress, and is done. */
-async function work(assigned: AssignedMission): Promise<void> {
-  const running = assigned.started();
-  const steps = async (from: number): Promise<void> => {
-    for (let step = from; step < from + 15; step++) {
-      running.progress({ summary: `step ${step}` });
-      await turn();
-    }
-  };
-  await steps(0);
-  const answer = await running.askHuman('Go on?');
-  await steps(15);
-  running.complete({ summary: answer });
-}
-const steps = Array.from({ length: 30 }, (_, step) => `step ${step}`);
-const story = ['started', ...steps.slice(0, 15), 'hitl_required', 'hitl_responded', ...steps.slice(15), 'completed'];
+import { inState, mission, post, type Scope, serve, until } from '../server/helpers.js';
+import { type CuttingProxy, cuttingProxy } from './cutting-proxy.js';
+import { dispatch, history, inReverse, operate, serveKept, start } from './helpers.js';
 
 /** A question is asked again where its answer was lost. */
 const onceAsked = (names: string[]): string[] =>
   names.filter((name, index) => name !== 'hitl_required' || names[index - 1] !== name);
-
-for (const keeps of [true, false])
-  test(`cuts anywhere leave a mission with the history of an uncut run${keeps ? '' : ', without a store, too'}`, async (test) => {
-    const t = inReverse(test);
-    const server = keeps ? await serveKept(t) : await serve(t);
-    const proxy = await cuttingProxy(t, server);
-    const executor = await start(t, proxy, { random: () => 0, onDispatch: work });
-    const cuts = fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 1, maxLength: 3 });
-    await fc.assert(
-      fc.asyncProperty(cuts, async ([first = 1, ...more]) => {
-        await until(() => executor.connected);
-        await until(async () => server.registry.supervisor.directory.executors.get(executor.id)?.connected);
-        proxy.cutAfter(first);
-        const id = await dispatch(server);
-        let seen = proxy.dialled;
-        await until(async () => {
-          if (proxy.dialled > seen) {
-            seen = proxy.dialled;
-            const next = more.pop();
-            if (next !== undefined) proxy.cutAfter(next);
-          }
-          const { state, recent_events: events = [] } = await mission(server, id);
-          const question = events.at(-1);
-          if (question?.event === 'mission.hitl_required' && executor.connected)
-            await operate(server, id, 'hitl_response', { hitl_id: question.data.hitl_id, response: 'yes' });
-          return state === 'done';
-        });
-        proxy.cutAfter(Number.POSITIVE_INFINITY);
-        assert.deepEqual(onceAsked(await history(server, id)), story);
-      }),
-      { numRuns: 15 },
-    );
-  });
 
 /** Cuts an executor off, and waits until it is back. */
 async function reconnect(proxy: CuttingProxy, executor: Executor): Promise<void> {
@@ -222,6 +162,42 @@ test('a suspended mission stays suspended over cuts, though a resync has it resu
   const story = ['started', 'suspended', 'suspended', 'suspended', 'resumed', 'completed'];
   assert.deepEqual(await history(server, id), story);
   assert.deepEqual(resumed, [{ from: 'suspended', checkpointId: 'cp-1' }]);
+});
+
+test('an operator may resume a mission as soon as it has been said again that it is suspended', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const resumed: unknown[] = [];
+  const executor = await start(t, server, {
+    connect: 'listen',
+    onDispatch: (assigned) => void assigned.started().suspend('cp-3'),
+    onResume: (_, from) => void resumed.push(from),
+  });
+  const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
+  await server.registry.assignMission('m', executor.id);
+  /** Dials as Callboard does, and tells the executor of an event once it has said that it is suspended. */
+  const dial = (event: object | undefined): Promise<void> => {
+    const url = `${executor.url.replace('http', 'ws')}/ws/executors/${executor.id}?token=${token}`;
+    const socket = new WebSocket(url, { autoPong: false });
+    t.after(() => socket.terminate());
+    let isHeard = false;
+    // What was pushed by then comes before the answer to a ping that comes later.
+    socket.on('ping', (payload: Buffer) => !isHeard && socket.pong(payload));
+    return new Promise((resolve) => {
+      socket.on('message', (data) => {
+        if (JSON.parse(String(data)).event === 'executor.resync') resolve();
+        if (JSON.parse(String(data)).event !== 'mission.suspended') return;
+        isHeard = true;
+        if (event !== undefined) socket.send(JSON.stringify(event));
+      });
+    });
+  };
+  await dial(undefined);
+  const body = { mission_id: 'm', objective: 'do it', completion: 'done' };
+  assert.equal((await post(`${executor.url}/dispatch`, body, { authorization: `Bearer ${token}` })).status, 202);
+  await dial({ event: 'mission.resumed', mission_id: 'm' });
+  await until(() => resumed.length === 1);
+  assert.deepEqual(resumed, [{ from: 'suspended', checkpointId: 'cp-3' }]);
 });
 
 test('a suspension that was lost is not said twice', async (test) => {
