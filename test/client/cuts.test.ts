@@ -1,6 +1,7 @@
 /** The connection is cut, wherever it hurts: nothing is lost, nothing comes twice, and a mission ends as it would have. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
@@ -175,24 +176,22 @@ test('an operator may resume a mission as soon as it has been said again that it
   });
   const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
   await server.registry.assignMission('m', executor.id);
-  /** Dials as Callboard does, and tells the executor of an event once it has said that it is suspended. */
-  const dial = (event: object | undefined): Promise<void> => {
+  /** Dials as Callboard does, and pushes `event` once it hears that the mission is suspended: what it pings later waits. */
+  const dial = async (event?: object): Promise<void> => {
     const url = `${executor.url.replace('http', 'ws')}/ws/executors/${executor.id}?token=${token}`;
     const socket = new WebSocket(url, { autoPong: false });
     t.after(() => socket.terminate());
     let isHeard = false;
-    // What was pushed by then comes before the answer to a ping that comes later.
     socket.on('ping', (payload: Buffer) => !isHeard && socket.pong(payload));
-    return new Promise((resolve) => {
-      socket.on('message', (data) => {
-        if (JSON.parse(String(data)).event === 'executor.resync') resolve();
-        if (JSON.parse(String(data)).event !== 'mission.suspended') return;
-        isHeard = true;
-        if (event !== undefined) socket.send(JSON.stringify(event));
-      });
+    socket.on('message', (data) => {
+      if (event === undefined || JSON.parse(String(data)).event !== 'mission.suspended') return;
+      isHeard = true;
+      socket.send(JSON.stringify(event));
+      socket.once('ping', (payload: Buffer) => until(() => resumed.length > 0).then(() => socket.pong(payload)));
     });
+    await once(socket, 'message');
   };
-  await dial(undefined);
+  await dial();
   const body = { mission_id: 'm', objective: 'do it', completion: 'done' };
   assert.equal((await post(`${executor.url}/dispatch`, body, { authorization: `Bearer ${token}` })).status, 202);
   await dial({ event: 'mission.resumed', mission_id: 'm' });
