@@ -246,7 +246,8 @@ for (const keeps of [true, false])
     const seen = new Set<string>();
     await fc.assert(
       fc.asyncProperty(lives, (life) => live(server, life, seen)),
-      { numRuns: Number(process.env.RUNS ?? 20), examples },
+      // One that never ends is not made any smaller.
+      { numRuns: 20, examples, endOnFailure: true, includeErrorInReport: true },
     );
     for (const point of [
       ...['while it registers', 'before the dispatch is answered', 'during a resync', 'of what it reads', 'in silence'],
