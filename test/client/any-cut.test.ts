@@ -90,13 +90,14 @@ async function live(server: CallboardServer, { script, cuts }: Life, seen: Set<s
     const id = randomUUID();
     const uncutId = randomUUID();
     let isDispatching = false;
-    const arm = (at: Due['at'], one?: boolean): void => {
-      for (const cut of due) {
-        if (cut.at !== at) continue;
+    /** Has cuts fall due. @returns whether there were any */
+    const arm = (at: Due['at'], most = cuts.length): boolean => {
+      const now = [...due].filter((cut) => cut.at === at).slice(0, most);
+      for (const cut of now) {
         due.delete(cut);
         (cut.ofDispatch ? dispatches : front).cutAfter(cut);
-        if (one) return;
       }
+      return now.length > 0;
     };
     const performance: Performance = new Performance(script, clock, () => {
       if ([undefined, 'progress'].includes(script.steps[performance.at])) arm(performance.at);
@@ -114,7 +115,7 @@ async function live(server: CallboardServer, { script, cuts }: Life, seen: Set<s
     const front = await cuttingProxy(t, server, {
       onCut,
       onDial: () => {
-        if (front.dialled > 1) arm('resync', true);
+        if (front.dialled > 1) arm('resync', 1);
       },
     });
     pace(() => (front.isSilent ? FAST_PACE : PACE));
@@ -149,8 +150,8 @@ async function live(server: CallboardServer, { script, cuts }: Life, seen: Set<s
     ]);
     await until(async () => {
       const state = stateOf(server, id);
-      if (performance.waits(state)) arm(performance.at);
-      await performance.attend(server, id, state);
+      // What is cut at once is so before the operator does anything.
+      if (!performance.waits(state) || !arm(performance.at)) await performance.attend(server, id, state);
       await uncutPerformance.attend(server, uncutId, stateOf(server, uncutId));
       return (
         [performance, uncutPerformance].every(({ isOver }) => isOver) &&
@@ -215,25 +216,37 @@ const examples: [Life][] = [
       ],
     },
   ],
-  // The answer to the dispatch, between two events, and during the question, whose answer is lost.
+  // The answer to the dispatch, between two events, and an answer on its way to a question.
   [
     {
       script: { steps: ['progress', 'question', 'progress'], end: 'fail' },
       cuts: [
         { at: 'dispatch', road: 'http', direction: 'up', after: 20, ofDispatch: true },
         { at: 0, ...up, after: 300 },
-        { at: 1, ...down, after: 0, silent: true },
+        { at: 1, ...down, after: 60 },
       ],
     },
   ],
-  // In a pause and in a suspension.
+  // During a question, in a pause and in a suspension.
   [
     {
-      script: { steps: ['pause', 'suspension', 'checkpoint'], end: 'abort' },
+      script: { steps: ['question', 'pause', 'suspension', 'checkpoint'], end: 'abort' },
       cuts: [
         { at: 'registration', road: 'http', direction: 'up', after: 20 },
-        { at: 0, ...up, after: 0 },
+        { at: 0, ...down, after: 0, silent: true },
         { at: 1, ...up, after: 0 },
+        { at: 2, ...up, after: 0 },
+      ],
+    },
+  ],
+  // What an operator wants, on its way.
+  [
+    {
+      script: { steps: ['pause', 'suspension', 'progress'], end: 'abort' },
+      cuts: [
+        { at: 0, ...down, after: 60 },
+        { at: 1, ...down, after: 60 },
+        { at: 3, ...down, after: 60 },
       ],
     },
   ],

@@ -19,7 +19,7 @@ export interface Script {
 }
 
 /** Milliseconds that a program waits at a checkpoint. */
-const BREAK = 1_000;
+const BREAK = 3_000;
 const LAST_WORDS = 'ready';
 
 const questionList = v.object({ questions: v.array(v.object({ mission_id: v.string(), hitl_id: v.string() })) });
@@ -35,6 +35,8 @@ export class Performance {
   readonly heard: string[] = [];
   /** What the operator wants of the mission now. */
   #wish: 'answer' | 'pause' | 'resume' | 'abort' | undefined;
+  /** The operator has asked for a resume, and nothing has come of it yet. */
+  #isAsked = false;
   #goOn: (mission: RunningMission) => void = () => undefined;
   readonly #script: Script;
   readonly #clock: Clock;
@@ -90,8 +92,9 @@ export class Performance {
   };
 
   onResume = (running: RunningMission, resumed: ResumedFrom): void => {
-    this.heard.push(`resume from ${JSON.stringify(resumed)}`);
+    this.heard.push(`resume from ${JSON.stringify(resumed)}${this.#isAsked ? '' : ', for which nobody has asked'}`);
     this.#wish = undefined;
+    this.#isAsked = false;
     // After the SDK has said so.
     setImmediate(() => this.#goOn(running));
   };
@@ -122,7 +125,9 @@ export class Performance {
     if (wish === 'pause' && state !== 'paused') await operate(server, id, 'pause');
     else if (wish === 'resume' && (state === 'paused' || state === 'suspended')) {
       // Once the program has said that it waits: what is resumed before that may be paused again by that very event.
-      if ((await newestOf(server, id))?.event === `mission.${state}`) await operate(server, id, 'resume');
+      if ((await newestOf(server, id))?.event !== `mission.${state}`) return;
+      this.#isAsked = true;
+      if ((await operate(server, id, 'resume')) !== 202) this.#isAsked = false;
     } else if (wish === 'answer') {
       const { body } = await send(`${server.url}/api/v1/hitl`);
       const asked = v.parse(questionList, body).questions.find(({ mission_id }) => mission_id === id);
