@@ -107,7 +107,7 @@ async function live(server: CallboardServer, { script, cuts }: Life, seen: Set<s
       if (silent) seen.add('in silence');
       if (isDispatching) seen.add('before the dispatch is answered');
       // The answer to its ping tells the SDK that its resync has arrived.
-      else if (front.dialled > 1 && !front.brought.includes('received')) seen.add('during a resync');
+      if (front.dialled > 1 && !front.brought.includes('received')) seen.add('during a resync');
       else if (front.dialled === 0) seen.add('while it registers');
       else if (state !== undefined) seen.add(state);
       if (road === 'http' && !isDispatching && front.dialled > 0) seen.add('of what it reads');
