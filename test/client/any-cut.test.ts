@@ -110,7 +110,7 @@ async function live(server: CallboardServer, { script, cuts }: Life, seen: Set<s
       if (front.dialled > 1 && !front.brought.includes('received')) seen.add('during a resync');
       else if (front.dialled === 0) seen.add('while it registers');
       else if (state !== undefined) seen.add(state);
-      if (road === 'http' && !isDispatching && front.dialled > 0) seen.add('of what it reads');
+      if (road === 'http' && front.dialled > 0) seen.add('of what it reads');
     };
     const front = await cuttingProxy(t, server, {
       onCut,
@@ -120,7 +120,7 @@ async function live(server: CallboardServer, { script, cuts }: Life, seen: Set<s
     });
     pace(() => (front.isSilent ? FAST_PACE : PACE));
     const port = await freePort();
-    const dispatches = await cuttingProxy(t, { url: `http://127.0.0.1:${port}` }, { onCut });
+    const dispatches = await cuttingProxy(t, { url: `http://127.0.0.1:${port}` });
     arm('registration');
     const { onDispatch, onPause, onResume } = performance;
     const listen = { port, publicUrl: dispatches.url };
@@ -216,7 +216,7 @@ const examples: [Life][] = [
       ],
     },
   ],
-  // The answer to the dispatch, between two events, and an answer on its way to a question.
+  // The answer to the dispatch, an event, and an answer on its way to a question.
   [
     {
       script: { steps: ['progress', 'question', 'progress'], end: 'fail' },
@@ -239,13 +239,15 @@ const examples: [Life][] = [
       ],
     },
   ],
-  // What an operator wants, on its way.
+  // What an operator wants, on its way; what is read back; and between two events.
   [
     {
       script: { steps: ['pause', 'suspension', 'progress'], end: 'abort' },
       cuts: [
         { at: 0, ...down, after: 60 },
+        { at: 'resync', road: 'http', direction: 'down', after: 300 },
         { at: 1, ...down, after: 60 },
+        { at: 2, ...up, after: 300 },
         { at: 3, ...down, after: 60 },
       ],
     },
