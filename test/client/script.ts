@@ -132,7 +132,9 @@ export class Performance {
       const { body } = await send(`${server.url}/api/v1/hitl`);
       const asked = v.parse(questionList, body).questions.find(({ mission_id }) => mission_id === id);
       const response = `answer ${this.at}`;
-      if (asked !== undefined) await operate(server, id, 'hitl_response', { hitl_id: asked.hitl_id, response });
+      // One that was asked only after the state was looked at waits until that is known.
+      if (asked !== undefined && server.registry.supervisor.directory.missions.get(id)?.state === state)
+        await operate(server, id, 'hitl_response', { hitl_id: asked.hitl_id, response });
     } else if (wish === 'abort' && state === 'running') {
       // Not before all was heard that the program had to say.
       const newest = await newestOf(server, id);
