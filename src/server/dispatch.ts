@@ -49,7 +49,7 @@ export class Dispatcher {
       log,
       forwarding: this.#forwarding,
       dispatchedOf: (missionId) => this.#known.get(missionId)?.dispatched,
-      forward: ({ sessionId, payload }, executor, signal) => this.#forward(sessionId, payload, executor, signal),
+      forward: ({ sessionId, payload }, executor, signal) => this.#forward(sessionId, payload, executor, { signal }),
       onAnswer: (missionId, answer) => this.#settle(missionId, answer),
     });
   }
@@ -225,20 +225,21 @@ export class Dispatcher {
   }
 
   /**
-   * @param replay given where it was forwarded before, and may have arrived: an executor that says 409 has it. Aborted, it
-   *   ends that
+   * @param replay given where it was forwarded before, and may have arrived: an executor that says 409 has it. Its signal
+   *   ends it
    */
   async #forward(
     sessionId: string,
     payload: DispatchPayload,
-    { executorId, a2aInstanceId, transportEndpoints, token }: ExecutorRegistration,
-    replay?: AbortSignal,
+    executor: ExecutorRegistration,
+    replay?: { readonly signal?: AbortSignal },
   ): Promise<DispatchAnswer> {
+    const { executorId, a2aInstanceId, transportEndpoints, token } = executor;
     const missionId = payload.mission_id;
     const rest = transportEndpoints.rest.replace(/\/+$/, '');
     const timeout = AbortSignal.timeout(this.#timeout);
     const again = replay !== undefined;
-    const signal = again ? AbortSignal.any([timeout, replay]) : timeout;
+    const signal = replay?.signal === undefined ? timeout : AbortSignal.any([timeout, replay.signal]);
     const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
       // It may have shown by itself meanwhile that the first one arrived.
       this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, again);
@@ -275,6 +276,8 @@ export class Dispatcher {
     } catch (error) {
       if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
       if (signal.aborted) throw error;
+      // Where the connection was cut, it may have arrived and only its answer be lost: asked again, the executor says so.
+      if (!again) return this.#forward(sessionId, payload, executor, {});
       return failed('executor_unreachable', reasonOf(error));
     }
   }

@@ -1,78 +1,22 @@
 /** The connection is cut, wherever it hurts: nothing is lost, nothing comes twice, and a mission ends as it would have. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
-import fc from 'fast-check';
+import { after, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { VirtualClock } from '../../src/actor/clock.js';
 import { type AssignedMission, createExecutor, type Executor, type RunningMission } from '../../src/client/index.js';
-import { inState, mission, type Scope, serve, until } from '../server/helpers.js';
-import { type CuttingProxy, cuttingProxy, dispatch, history, inReverse, operate, start } from './helpers.js';
+import { inState, mission, post, type Scope, serve, until } from '../server/helpers.js';
+import { type CuttingProxy, cuttingProxy } from './cutting-proxy.js';
+import { dispatch, history, inReverse, operate, serveKept, start } from './helpers.js';
 
-/** A server that keeps what it is told. */
-function serveKept(t: Scope) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-client-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-  return serve(t, { dataDir, flushInterval: 1 });
-}
-
-/** A mission that makes progress, asks, makes progress, and is done. */
-async function work(assigned: AssignedMission): Promise<void> {
-  const running = assigned.started();
-  const steps = async (from: number): Promise<void> => {
-    for (let step = from; step < from + 15; step++) {
-      running.progress({ summary: `step ${step}` });
-      await turn();
-    }
-  };
-  await steps(0);
-  const answer = await running.askHuman('Go on?');
-  await steps(15);
-  running.complete({ summary: answer });
-}
-const steps = Array.from({ length: 30 }, (_, step) => `step ${step}`);
-const story = ['started', ...steps.slice(0, 15), 'hitl_required', 'hitl_responded', ...steps.slice(15), 'completed'];
+/** Each test has executors of its own, which leave with it. */
+const server = await serveKept({ after });
 
 /** A question is asked again where its answer was lost. */
 const onceAsked = (names: string[]): string[] =>
   names.filter((name, index) => name !== 'hitl_required' || names[index - 1] !== name);
-
-for (const keeps of [true, false])
-  test(`cuts anywhere leave a mission with the history of an uncut run${keeps ? '' : ', without a store, too'}`, async (test) => {
-    const t = inReverse(test);
-    const server = keeps ? await serveKept(t) : await serve(t);
-    const proxy = await cuttingProxy(t, server);
-    const executor = await start(t, proxy, { random: () => 0, onDispatch: work });
-    const cuts = fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 1, maxLength: 3 });
-    await fc.assert(
-      fc.asyncProperty(cuts, async ([first = 1, ...more]) => {
-        await until(() => executor.connected);
-        await until(async () => server.registry.supervisor.directory.executors.get(executor.id)?.connected);
-        proxy.cutAfter(first);
-        const id = await dispatch(server);
-        let seen = proxy.dialled;
-        await until(async () => {
-          if (proxy.dialled > seen) {
-            seen = proxy.dialled;
-            const next = more.pop();
-            if (next !== undefined) proxy.cutAfter(next);
-          }
-          const { state, recent_events: events = [] } = await mission(server, id);
-          const question = events.at(-1);
-          if (question?.event === 'mission.hitl_required' && executor.connected)
-            await operate(server, id, 'hitl_response', { hitl_id: question.data.hitl_id, response: 'yes' });
-          return state === 'done';
-        });
-        proxy.cutAfter(Number.POSITIVE_INFINITY);
-        assert.deepEqual(onceAsked(await history(server, id)), story);
-      }),
-      { numRuns: 15 },
-    );
-  });
 
 /** Cuts an executor off, and waits until it is back. */
 async function reconnect(proxy: CuttingProxy, executor: Executor): Promise<void> {
@@ -97,7 +41,6 @@ async function held(
   t: Scope,
   { objective = 'ask', ...options }: { objective?: 'ask' | 'run'; maxQueued?: number } = {},
 ) {
-  const server = await serveKept(t);
   const proxy = await cuttingProxy(t, server);
   const clock = new VirtualClock(Date.now());
   let running: RunningMission | undefined;
@@ -134,12 +77,12 @@ async function held(
     proxy.cut();
     await until(() => !executor.connected);
   };
-  return { server, proxy, clock, executor, running, id, back, away, answer: () => resolved };
+  return { proxy, clock, executor, running, id, back, away, answer: () => resolved };
 }
 
 test('an answer reaches askHuman after a cut', async (test) => {
   const t = inReverse(test);
-  const { server, executor, id, away, back, answer } = await held(t);
+  const { executor, id, away, back, answer } = await held(t);
   await away();
   await back();
   const asked = (await mission(server, id)).recent_events?.at(-1);
@@ -154,7 +97,7 @@ test('an answer reaches askHuman after a cut', async (test) => {
 
 test('an answer that was lost is asked for again', async (test) => {
   const t = inReverse(test);
-  const { server, proxy, executor, id, away, back, answer } = await held(t);
+  const { proxy, executor, id, away, back, answer } = await held(t);
   const asked = (await mission(server, id)).recent_events?.at(-1);
   assert.ok(asked?.event === 'mission.hitl_required');
   const respond = (response: string) => operate(server, id, 'hitl_response', { hitl_id: asked.data.hitl_id, response });
@@ -173,7 +116,6 @@ test('an answer that was lost is asked for again', async (test) => {
 
 test('a paused mission stays paused over cuts, and its operator resumes it', async (test) => {
   const t = inReverse(test);
-  const server = await serveKept(t);
   const proxy = await cuttingProxy(t, server);
   const resumed: string[] = [];
   const executor = await start(t, proxy, {
@@ -198,7 +140,6 @@ test('a paused mission stays paused over cuts, and its operator resumes it', asy
 
 test('a suspended mission stays suspended over cuts, though a resync has it resumed; its operator resumes it', async (test) => {
   const t = inReverse(test);
-  const server = await serveKept(t);
   const proxy = await cuttingProxy(t, server);
   const resumed: unknown[] = [];
   const executor = await start(t, proxy, {
@@ -224,9 +165,45 @@ test('a suspended mission stays suspended over cuts, though a resync has it resu
   assert.deepEqual(resumed, [{ from: 'suspended', checkpointId: 'cp-1' }]);
 });
 
+test('an operator may resume a mission as soon as it has been said again that it is suspended', async (test) => {
+  const t = inReverse(test);
+  const resumed: unknown[] = [];
+  const executor = await start(t, server, {
+    connect: 'listen',
+    onDispatch: (assigned) => void assigned.started().suspend('cp-3'),
+    onResume: (_, from) => void resumed.push(from),
+  });
+  const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
+  const mission_id = randomUUID();
+  await server.registry.assignMission(mission_id, executor.id);
+  /** Dials as Callboard does. Once it hears that the mission is suspended, it pushes `event`, and answers pings later. */
+  const dial = async (event?: object): Promise<void> => {
+    const url = `${executor.url.replace('http', 'ws')}/ws/executors/${executor.id}?token=${token}`;
+    const socket = new WebSocket(url, { autoPong: false });
+    test.after(() => socket.terminate());
+    let isLate = false;
+    socket.on('ping', async (payload: Buffer) => {
+      if (isLate) await until(() => resumed.length > 0);
+      socket.pong(payload);
+    });
+    socket.on('message', (data) => {
+      if (event === undefined || JSON.parse(String(data)).event !== 'mission.suspended') return;
+      isLate = true;
+      socket.send(JSON.stringify(event));
+    });
+    await once(socket, 'message');
+  };
+  await dial();
+  const body = { mission_id, objective: 'do it', completion: 'done' };
+  assert.equal((await post(`${executor.url}/dispatch`, body, { authorization: `Bearer ${token}` })).status, 202);
+  await dial({ event: 'mission.resumed', mission_id });
+  await until(() => resumed.length === 1);
+  assert.deepEqual(resumed, [{ from: 'suspended', checkpointId: 'cp-3' }]);
+});
+
 test('a suspension that was lost is not said twice', async (test) => {
   const t = inReverse(test);
-  const { server, proxy, clock, executor, running, id } = await held(t, { objective: 'run' });
+  const { proxy, clock, executor, running, id } = await held(t, { objective: 'run' });
   const { dialled } = proxy;
   proxy.freeze();
   running.suspend('cp-2');
@@ -238,7 +215,6 @@ test('a suspension that was lost is not said twice', async (test) => {
 
 test('two executors of one identity do not take the place of each other as fast as they can', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const clock = new VirtualClock(Date.now());
   const executorId = randomUUID();
   const warnings: string[] = [];
@@ -254,7 +230,7 @@ test('two executors of one identity do not take the place of each other as fast 
 
 test('a mission that was aborted while its executor was away is over for that, too', async (test) => {
   const t = inReverse(test);
-  const { server, running, id, away, back } = await held(t);
+  const { running, id, away, back } = await held(t);
   await away();
   assert.equal(await operate(server, id, 'abort'), 202);
   assert.equal(running.signal.aborted, false);
@@ -265,7 +241,7 @@ test('a mission that was aborted while its executor was away is over for that, t
 
 test('events wait while Callboard is away, as many as may, and then come in order', async (test) => {
   const t = inReverse(test);
-  const { server, running, id, away, back } = await held(t, { maxQueued: 5 });
+  const { running, id, away, back } = await held(t, { maxQueued: 5 });
   await away();
   const taken = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].filter((summary) => running.progress({ summary }));
   // The two events before the cut may count, too.
@@ -278,7 +254,7 @@ test('events wait while Callboard is away, as many as may, and then come in orde
 
 test('a connection that has gone silent is found, and dialled anew', async (test) => {
   const t = inReverse(test);
-  const { server, proxy, clock, executor, running, id } = await held(t, { objective: 'run' });
+  const { proxy, clock, executor, running, id } = await held(t, { objective: 'run' });
   const { dialled } = proxy;
   proxy.freeze();
   running.progress({ summary: 'into the void' });
@@ -289,7 +265,6 @@ test('a connection that has gone silent is found, and dialled anew', async (test
 
 test('an executor that was deregistered with its own token registers again', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const executor = await start(t, server, { random: () => 0, onDispatch: (assigned) => assigned.started().complete() });
   const token = server.registry.supervisor.directory.executors.get(executor.id)?.token;
   const headers = { authorization: `Bearer ${token}` };

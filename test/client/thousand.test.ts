@@ -12,7 +12,8 @@ import * as v from 'valibot';
 import { built } from '../built.js';
 import { served } from '../cli/callboard.js';
 import { type Served, send, until } from '../server/helpers.js';
-import { cuttingProxy, dispatch } from './helpers.js';
+import { cuttingProxy } from './cutting-proxy.js';
+import { dispatch } from './helpers.js';
 
 const EXECUTORS = 1_000;
 /** Of every fifth executor, one. */
@@ -64,7 +65,7 @@ test('a thousand executors that are cut off at once are back within ten seconds,
   });
   const server = { url };
   let arrivals: number[] = [];
-  const proxy = await cuttingProxy(t, server, () => arrivals.push(performance.now()));
+  const proxy = await cuttingProxy(t, server, { onDial: () => arrivals.push(performance.now()) });
   const executors = fork(join(built, 'test/client/executors-process.js'), [proxy.url, `${EXECUTORS}`], {
     execArgv: [],
   });

@@ -131,10 +131,23 @@ for (const rest of ['http://127.0.0.1:1', 'ftp://127.0.0.1/', 'http://host.inval
     assert.equal((await mission(server, payload.mission_id)).state, 'failed');
   });
 
-test('an executor that hangs up: executor_unreachable', async (t) => {
-  const { peer } = await worker(t, (response) => response.destroy());
-  assertError(await dispatch(payloadFor(peer.executorId)), 'executor_unreachable');
+test('an executor that hangs up is asked once more; where it hangs up again: executor_unreachable', async (t) => {
+  const { peer, requests } = await worker(t, (response) => response.destroy());
+  const payload = payloadFor(peer.executorId);
+  assertError(await dispatch(payload), 'executor_unreachable');
+  assert.equal((await mission(server, payload.mission_id)).state, 'failed');
+  assert.deepEqual(requests[1], requests[0]);
+  assert.equal(requests.length, 2);
 });
+
+for (const status of [202, 409])
+  test(`an executor that hangs up and then answers ${status} has the mission`, async (t) => {
+    let asked = 0;
+    const { peer } = await worker(t, (response) => (asked++ === 0 ? response.destroy() : answerWith(status)(response)));
+    const payload = payloadFor(peer.executorId);
+    assert.equal((await dispatch(payload)).status, 202);
+    assert.equal((await mission(server, payload.mission_id)).state, 'assigned');
+  });
 
 /** Dispatches to an executor that has 50 ms to answer. */
 async function dispatchInHaste({ peer }: { peer: Executor }, limit = 50) {
