@@ -1,5 +1,5 @@
 /** An actor that blocks its thread until the test wakes it, and then ends it if it was told to. */
-import type { Behaviour } from '../src/actor/index.js';
+import type { Behaviour } from '#src/actor/index.js';
 
 export const blockingModule = new URL(import.meta.url);
 

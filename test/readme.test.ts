@@ -8,10 +8,10 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { WebSocket } from 'ws';
-import { freePort } from '../bench/free-port.js';
-import { variableOf } from '../src/cli/flags.js';
-import { serveOptions } from '../src/cli/options.js';
-import { errorStatus } from '../src/contract/index.js';
+import { freePort } from '#bench/free-port.js';
+import { variableOf } from '#src/cli/flags.js';
+import { serveOptions } from '#src/cli/options.js';
+import { errorStatus } from '#src/contract/index.js';
 import { Installation, manifest, type Program } from './installed.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

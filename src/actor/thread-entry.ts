@@ -6,7 +6,7 @@ import { allowTypeScript } from '../lane/typescript.js';
 import type { ThreadTask } from './worker.js';
 
 export default async function run(task: ThreadTask): Promise<void> {
-  await allowTypeScript();
+  await allowTypeScript(import.meta.url);
   const { runThread } = await import('./worker.js');
   await runThread(task);
 }

@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { expose } from 'comlink';
 import { Lane, type LaneEnd } from '../lane/lane.js';
+import { allowTypeScript } from '../lane/typescript.js';
 import type { AnyBehaviour } from './behaviour.js';
 import type { Cell } from './cell.js';
 import { realClock, realRandom } from './clock.js';
@@ -170,6 +171,7 @@ const unloaded: AnyBehaviour = {
 };
 
 async function loadBehaviour(module: string): Promise<AnyBehaviour> {
+  await allowTypeScript(module);
   const { default: behaviour }: { readonly default?: unknown } = await import(module);
   if (!isBehaviour(behaviour)) throw new TypeError(`${module} has no behaviour as its default export`);
   return behaviour;

@@ -3,7 +3,7 @@ import { allowTypeScript } from '../lane/typescript.js';
 import type { StoreTask } from './thread.js';
 
 export default async function run(task: StoreTask): Promise<void> {
-  await allowTypeScript();
+  await allowTypeScript(import.meta.url);
   const { runStore } = await import('./thread.js');
   await runStore(task);
 }

@@ -10,7 +10,7 @@ import {
   type System,
   type SystemEvent,
   VirtualClock,
-} from '../../src/actor/index.js';
+} from '#src/actor/index.js';
 
 type Message = { double: number; replyTo: Ref<number> } | { silent: Ref<number> } | { fail: Ref<number> };
 

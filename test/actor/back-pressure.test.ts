@@ -1,7 +1,7 @@
 /** Floods, in both directions: memory stays bounded, nothing that was taken is lost, and everybody gets on in the end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Ref } from '../../src/actor/index.js';
+import type { Ref } from '#src/actor/index.js';
 import { echo, notes, stage } from './threads.js';
 
 const drained = (system: ReturnType<typeof stage>['system']): Promise<number> =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import fc from 'fast-check';
-import { realClock, VirtualClock } from '../../src/actor/clock.js';
+import { realClock, VirtualClock } from '#src/actor/clock.js';
 
 test('virtual timers fire in the order of their times, those of one time as they were set, each at exactly its time', () => {
   fc.assert(

@@ -26,13 +26,15 @@ before(async () => {
       include: ['src', 'test'],
     }),
   );
-  await writeFile(join(dir, 'package.json'), JSON.stringify({ type: 'module' }));
+  const imports = { '#src/*.js': { types: './src/*.ts', default: './dist/src/*.js' } };
+  await writeFile(join(dir, 'package.json'), JSON.stringify({ type: 'module', imports }));
   for (const path of ['src/actor', 'src/lane', 'test/actor/probe.ts'])
     await cp(join(root, path), join(dir, path), { recursive: true });
   await mkdir(join(dir, 'node_modules'));
   for (const name of ['@types', 'comlink', 'piscina'])
     await symlink(join(root, 'node_modules', name), join(dir, 'node_modules', name));
   await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', dir]);
+  await cp(join(dir, 'dist/test/actor/probe.js'), join(dir, 'elsewhere.js'));
 });
 after(() => rm(dir, { recursive: true, force: true }));
 
@@ -72,23 +74,24 @@ test('compiled, askNow works at once, without the event loop ever having had a t
   assert.equal(out, 'at once\n');
 });
 
-const askOnce = `
+const askOnce = (module = "new URL('./elsewhere.js', import.meta.url)") => `
   const system = createSystem({ threads: 1 });
-  const ref = system.spawnOnThread(probe, {});
+  const ref = system.spawnOnThread(${module}, {});
   console.log(await system.ask(ref, (replyTo) => ({ echo: 'loaded', replyTo })));
   await system.close();`;
 
 test('a thread starts although an option names a tsx that can not be imported', async () => {
   await mkdir(join(dir, 'tsx'));
   await writeFile(join(dir, 'tsx/hook.js'), '');
-  assert.equal(await node(askOnce, `--import=${join(dir, 'tsx/hook.js')}`), 'loaded\n');
+  assert.equal(await node(askOnce(), `--import=${join(dir, 'tsx/hook.js')}`), 'loaded\n');
 });
 
-test('tsx is registered on a thread when an option names it, not when one merely contains its letters', async () => {
+test('tsx is registered on a thread for a module from elsewhere, when an option names it and not only its letters', async () => {
   const tsx = join(dir, 'node_modules/tsx');
   await mkdir(tsx);
   await writeFile(join(tsx, 'package.json'), JSON.stringify({ type: 'module', exports: { './esm/api': './api.js' } }));
   await writeFile(join(tsx, 'api.js'), `export const register = () => { throw new Error('registered'); };`);
-  assert.equal(await node(askOnce, '--conditions=my-tsx', '--title=page.tsx'), 'loaded\n');
-  await assert.rejects(node(askOnce, '--conditions=tsx'), /registered/);
+  assert.equal(await node(askOnce(), '--conditions=my-tsx', '--title=page.tsx'), 'loaded\n');
+  await assert.rejects(node(askOnce(), '--conditions=tsx'), /registered/);
+  assert.equal(await node(askOnce('probe'), '--conditions=tsx'), 'loaded\n');
 });

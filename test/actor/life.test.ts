@@ -13,8 +13,8 @@ import {
   type StopMode,
   type SystemEvent,
   VirtualClock,
-} from '../../src/actor/index.js';
-import { hostOf } from '../../src/actor/ref.js';
+} from '#src/actor/index.js';
+import { hostOf } from '#src/actor/ref.js';
 
 function stage() {
   const clock = new VirtualClock(5_000);

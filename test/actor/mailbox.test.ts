@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Behaviour, createSystem, type MailboxLimit, type Ref, type SystemEvent } from '../../src/actor/index.js';
+import { type Behaviour, createSystem, type MailboxLimit, type Ref, type SystemEvent } from '#src/actor/index.js';
 
 function stage() {
   const events: SystemEvent[] = [];

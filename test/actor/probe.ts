@@ -1,5 +1,5 @@
 /** An actor for threads that does what tests tell it to, and answers with what it has noted. */
-import type { AnyRef, Behaviour, Context, Ref } from '../../src/actor/index.js';
+import type { AnyRef, Behaviour, Context, Ref } from '#src/actor/index.js';
 
 export type ProbeMessage =
   | Uint8Array

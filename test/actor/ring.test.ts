@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Ring } from '../../src/actor/ring.js';
+import { Ring } from '#src/actor/ring.js';
 
 test('a ring behaves as an array that is pushed to, shifted and unshifted, however it grows and wraps', () => {
   const step = fc.oneof(

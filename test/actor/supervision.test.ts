@@ -14,7 +14,7 @@ import {
   type System,
   type SystemEvent,
   VirtualClock,
-} from '../../src/actor/index.js';
+} from '#src/actor/index.js';
 
 interface Stage {
   readonly system: System;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { firstAddress } from '../../src/actor/ref.js';
-import { AddressTable } from '../../src/actor/table.js';
+import { firstAddress } from '#src/actor/ref.js';
+import { AddressTable } from '#src/actor/table.js';
 
 interface Entry {
   readonly ref: number;

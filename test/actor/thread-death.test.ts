@@ -1,8 +1,8 @@
 /** Threads that die, and who notices. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AnyRef, Behaviour, Ended, Ref } from '../../src/actor/index.js';
-import { hostOf } from '../../src/actor/ref.js';
+import type { AnyRef, Behaviour, Ended, Ref } from '#src/actor/index.js';
+import { hostOf } from '#src/actor/ref.js';
 import type probe from './probe.js';
 import type { ProbeMessage } from './probe.js';
 import { askError, echo, notes, type Probe, probeModule, type Stage, silent, stage } from './threads.js';

@@ -1,8 +1,8 @@
 /** Actors on worker threads, while all goes well. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type AnyRef, type Behaviour, createSystem, type Ended, type Ref } from '../../src/actor/index.js';
-import { hostOf } from '../../src/actor/ref.js';
+import { type AnyRef, type Behaviour, createSystem, type Ended, type Ref } from '#src/actor/index.js';
+import { hostOf } from '#src/actor/ref.js';
 import probe, { type ProbeArgs, type ProbeMessage } from './probe.js';
 import { askError, echo, notes, type Probe, probeModule, silent, stage } from './threads.js';
 

@@ -9,7 +9,7 @@ import {
   type System,
   type SystemEvent,
   type SystemOptions,
-} from '../../src/actor/index.js';
+} from '#src/actor/index.js';
 import type probe from './probe.js';
 import type { ProbeArgs, ProbeMessage } from './probe.js';
 

@@ -1,5 +1,5 @@
 /** An actor that keeps what it is told in the list that it starts from. */
-import type { Behaviour } from '../../src/actor/index.js';
+import type { Behaviour } from '#src/actor/index.js';
 
 export const collector = <Message>(): Behaviour<Message, Message[], Message[]> => ({
   name: 'collector',

@@ -1,7 +1,7 @@
 /** What each event of an executor does to its mission: the contract's table, row by row, and what events say besides. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MissionState } from '../../src/contract/index.js';
+import type { MissionState } from '#src/contract/index.js';
 import { at, executorId, pushed, Rig, start } from './rig.js';
 
 const live = ['queued', 'assigned', 'running', 'paused', 'hitl-required', 'suspended'] as const;

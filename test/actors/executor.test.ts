@@ -1,11 +1,11 @@
 /** What the executor's actor lets through to its missions, what it drops, and how an executor leaves. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import executorOnThread, { type ExecutorView, executorActor } from '../../actors/executor.js';
-import type { Report } from '../../actors/messages.js';
-import type { MissionView } from '../../actors/mission.js';
-import { createSystem, type Ref, VirtualClock } from '../../src/actor/index.js';
-import type { EventEnvelope } from '../../src/contract/index.js';
+import executorOnThread, { type ExecutorView, executorActor } from '#actors/executor.js';
+import type { Report } from '#actors/messages.js';
+import type { MissionView } from '#actors/mission.js';
+import { createSystem, type Ref, VirtualClock } from '#src/actor/index.js';
+import type { EventEnvelope } from '#src/contract/index.js';
 import { collector } from './collector.js';
 import { at, executorId, pushed, Rig, strangerId } from './rig.js';
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ListHistory, RECENT_EVENTS, TextHistory } from '../../actors/history.js';
-import { Slab } from '../../actors/slab.js';
+import { ListHistory, RECENT_EVENTS, TextHistory } from '#actors/history.js';
+import { Slab } from '#actors/slab.js';
 
 const ids = { missionId: 'a mission of its own', executorId: '11111111-1111-4111-8111-111111111111' };
 /** JSON texts, some of which have the ids in them, also where nobody would look for them. */

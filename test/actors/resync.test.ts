@@ -1,10 +1,10 @@
 /** What a resync leaves out, what it finds asked, and which protocol it names. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { executorActor } from '../../actors/executor.js';
-import type { Report } from '../../actors/messages.js';
-import type { EventEnvelope } from '../../src/contract/index.js';
-import type { KeptState } from '../../src/store/kept.js';
+import { executorActor } from '#actors/executor.js';
+import type { Report } from '#actors/messages.js';
+import type { EventEnvelope } from '#src/contract/index.js';
+import type { KeptState } from '#src/store/kept.js';
 import { collector } from './collector.js';
 import { at, executorId, pushed, Rig } from './rig.js';
 

@@ -1,10 +1,10 @@
 /** One executor's actor in the calling thread, with a clock that the test moves and everything it says collected. */
-import type { Description, ExecutorMessage } from '../../actors/executor.js';
-import { localExecutor } from '../../actors/executor.js';
-import type { ConnectionMessage, Report } from '../../actors/messages.js';
-import type { MissionRequest, MissionView, Outcome } from '../../actors/mission.js';
-import { createSystem, type Ref, type SystemEvent, VirtualClock } from '../../src/actor/index.js';
-import type { EventEnvelope, MissionState } from '../../src/contract/index.js';
+import type { Description, ExecutorMessage } from '#actors/executor.js';
+import { localExecutor } from '#actors/executor.js';
+import type { ConnectionMessage, Report } from '#actors/messages.js';
+import type { MissionRequest, MissionView, Outcome } from '#actors/mission.js';
+import { createSystem, type Ref, type SystemEvent, VirtualClock } from '#src/actor/index.js';
+import type { EventEnvelope, MissionState } from '#src/contract/index.js';
 import { collector } from './collector.js';
 
 export const executorId = '11111111-1111-4111-8111-111111111111';

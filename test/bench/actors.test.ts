@@ -1,9 +1,9 @@
 /** The scenarios of actors and lanes, tiny: whoever can take part does, and nobody loses anything. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { erlangAbsent, runErlang, runNode } from '../../bench/actor-process.js';
-import { measurement } from '../../bench/actor-program.js';
-import type { Report } from '../../bench/report.js';
+import { erlangAbsent, runErlang, runNode } from '#bench/actor-process.js';
+import { measurement } from '#bench/actor-program.js';
+import type { Report } from '#bench/report.js';
 import { smoke } from './smoke.js';
 
 const withoutErlang = erlangAbsent();

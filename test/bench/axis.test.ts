@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Axis, linearAxis, logarithmicAxis, percentileAxis, valueAxis } from '../../bench/axis.js';
+import { type Axis, linearAxis, logarithmicAxis, percentileAxis, valueAxis } from '#bench/axis.js';
 
 const labels = ({ ticks }: Axis) => ticks.map(({ label }) => label);
 

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import * as v from 'valibot';
-import { portOf } from '../../bench/executors.js';
-import { type Measurement, measurementsSchema } from '../../bench/measurement.js';
-import { scenarios } from '../../bench/scenarios.js';
-import { benchOptions, benchSettings } from '../../src/cli/bench-options.js';
+import { portOf } from '#bench/executors.js';
+import { type Measurement, measurementsSchema } from '#bench/measurement.js';
+import { scenarios } from '#bench/scenarios.js';
+import { benchOptions, benchSettings } from '#src/cli/bench-options.js';
 import { callboard } from '../cli/callboard.js';
 import { sample } from './sample.js';
 

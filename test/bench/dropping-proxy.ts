@@ -1,7 +1,7 @@
 /** A proxy in front of a server of the contract: it loses one frame of an executor on the way. */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { portOf } from '../../bench/executors.js';
+import { portOf } from '#bench/executors.js';
 
 export interface DroppingProxy {
   readonly url: URL;

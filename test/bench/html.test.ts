@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { htmlPage } from '../../bench/html.js';
-import type { Measurement } from '../../bench/measurement.js';
-import { figure } from '../../bench/statistics.js';
-import { rowsOf } from '../../bench/table.js';
+import { htmlPage } from '#bench/html.js';
+import type { Measurement } from '#bench/measurement.js';
+import { figure } from '#bench/statistics.js';
+import { rowsOf } from '#bench/table.js';
 import { sample } from './sample.js';
 
 /**

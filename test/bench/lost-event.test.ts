@@ -1,10 +1,10 @@
 /** A server that loses an event is found out. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { runClient } from '../../bench/client-process.js';
-import { missionsResult } from '../../bench/client-report.js';
-import { type Flood, measureFlood } from '../../bench/flood.js';
-import { baseline, floor, type Server } from '../../bench/servers.js';
+import { runClient } from '#bench/client-process.js';
+import { missionsResult } from '#bench/client-report.js';
+import { type Flood, measureFlood } from '#bench/flood.js';
+import { baseline, floor, type Server } from '#bench/servers.js';
 import { startDroppingProxy } from './dropping-proxy.js';
 
 const flood: Flood = { connections: 2, missions: 2, events: 400, duration: 0, warmup: 0, send: 'chunks' };

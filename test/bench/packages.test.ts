@@ -1,7 +1,7 @@
 /** A rival whose packages are not installed says which they are. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { missingPackages } from '../../bench/packages.js';
+import { missingPackages } from '#bench/packages.js';
 
 test('packages that are installed are not missing', () => {
   assert.equal(missingPackages('ws', 'valibot'), undefined);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { measurementSchema } from '../../bench/measurement.js';
-import { scenarios } from '../../bench/scenarios.js';
+import { measurementSchema } from '#bench/measurement.js';
+import { scenarios } from '#bench/scenarios.js';
 
 const page = new URL('../../bench/README.md', import.meta.url);
 const readme = readFileSync(page, 'utf8');

@@ -1,7 +1,7 @@
 /** The scenarios about the registry, tiny: all is registered, picked and kept, and the report is whole. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Report } from '../../bench/report.js';
+import type { Report } from '#bench/report.js';
 import { smoke } from './smoke.js';
 
 /** A smoke run in which every contender has every figure. */

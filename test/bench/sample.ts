@@ -1,5 +1,5 @@
 /** A measurement with everything that a report may have in it, for the tests of what shows one. */
-import type { Measurement } from '../../bench/measurement.js';
+import type { Measurement } from '#bench/measurement.js';
 
 const percentiles = [0, 50, 75, 90, 99, 99.9, 99.99, 100];
 

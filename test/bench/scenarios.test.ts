@@ -1,8 +1,8 @@
 /** Scenarios that drive servers, tiny: the report is whole. That each runs is seen by `npm run bench -- --smoke`, in CI. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Report } from '../../bench/report.js';
-import { baseline } from '../../bench/servers.js';
+import type { Report } from '#bench/report.js';
+import { baseline } from '#bench/servers.js';
 import { callboard } from '../cli/callboard.js';
 import { smoke } from './smoke.js';
 

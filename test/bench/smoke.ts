@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { measurementsSchema } from '../../bench/measurement.js';
-import type { Report } from '../../bench/report.js';
+import { measurementsSchema } from '#bench/measurement.js';
+import type { Report } from '#bench/report.js';
 import { callboard } from '../cli/callboard.js';
 
 /** @param url a server that runs already, to be measured instead of those that the scenario starts */

@@ -1,9 +1,9 @@
 /** The table of a report: medians, ranges, and ratios of runs that belong together. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Report } from '../../bench/report.js';
-import { figure, rangeFigure, ratio, spread } from '../../bench/statistics.js';
-import { rowsOf, tableLines } from '../../bench/table.js';
+import type { Report } from '#bench/report.js';
+import { figure, rangeFigure, ratio, spread } from '#bench/statistics.js';
+import { rowsOf, tableLines } from '#bench/table.js';
 import { sample } from './sample.js';
 
 /** A report of one figure. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fillIn, hasPlaceholder, isProgram, splitWords } from '../../src/cli/command-line.js';
+import { fillIn, hasPlaceholder, isProgram, splitWords } from '#src/cli/command-line.js';
 
 /** Ways to quote a word: each gives a text that a shell reads as that word. */
 const quotings: readonly ((word: string) => string)[] = [

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import * as v from 'valibot';
-import { executorsListResponseSchema, type MissionStatusResponse } from '../../src/contract/index.js';
+import { executorsListResponseSchema, type MissionStatusResponse } from '#src/contract/index.js';
 import { inState, mission, post, send, until } from '../server/helpers.js';
 import { callboard, Running, served } from './callboard.js';
 

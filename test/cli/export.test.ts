@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { createJournal, JournalWriter } from '../../src/store/journal.js';
-import type { KeptMission, KeptState } from '../../src/store/kept.js';
-import { openLmdb } from '../../src/store/lmdb-engine.js';
-import type { Position } from '../../src/store/record.js';
-import { nextStream, Writer } from '../../src/store/writer.js';
+import { createJournal, JournalWriter } from '#src/store/journal.js';
+import type { KeptMission, KeptState } from '#src/store/kept.js';
+import { openLmdb } from '#src/store/lmdb-engine.js';
+import type { Position } from '#src/store/record.js';
+import { nextStream, Writer } from '#src/store/writer.js';
 import { main } from '../built.js';
 import { callboard } from './callboard.js';
 

@@ -4,9 +4,9 @@ import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CommandError, MISUSED } from '../../src/cli/errors.js';
-import { executorOptions, executorSettings } from '../../src/cli/executor-options.js';
-import { helpText, type OptionTable, readOptions, variableOf } from '../../src/cli/flags.js';
+import { CommandError, MISUSED } from '#src/cli/errors.js';
+import { executorOptions, executorSettings } from '#src/cli/executor-options.js';
+import { helpText, type OptionTable, readOptions, variableOf } from '#src/cli/flags.js';
 import {
   exportOptions,
   exportSettings,
@@ -17,7 +17,7 @@ import {
   serveSettings,
   simulateOptions,
   simulateSettings,
-} from '../../src/cli/options.js';
+} from '#src/cli/options.js';
 
 /** What an option takes, as the text and the value it means, and what it does not take. */
 interface Samples {

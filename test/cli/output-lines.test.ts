@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { cleaned, OutputLines } from '../../src/cli/output-lines.js';
+import { cleaned, OutputLines } from '#src/cli/output-lines.js';
 
 /** The lines of these pieces of output. */
 function linesOf(...pieces: readonly string[]): string[] {

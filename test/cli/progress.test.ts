@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Progress, progressLine } from '../../src/cli/progress.js';
+import { Progress, progressLine } from '#src/cli/progress.js';
 
 const missions = { unit: 'missions' };
 

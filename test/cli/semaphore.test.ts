@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { Semaphore } from '../../src/cli/semaphore.js';
+import { Semaphore } from '#src/cli/semaphore.js';
 
 test('no more work is under way than there are permits, all of it is done, in order, and errors give permits back', async () => {
   await fc.assert(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { freePort } from '../../bench/free-port.js';
+import { freePort } from '#bench/free-port.js';
 import { main } from '../built.js';
 import { callboard, Running, served } from './callboard.js';
 

@@ -12,7 +12,7 @@ import {
   executorsListResponseSchema,
   type MissionStatusResponse,
   missionStatusResponseSchema,
-} from '../../src/contract/index.js';
+} from '#src/contract/index.js';
 import { callboard, type Running, served } from './callboard.js';
 
 const summarySchema = v.object({

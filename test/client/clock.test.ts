@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock } from '../../src/client/clock.js';
+import { systemClock } from '#src/client/clock.js';
 
 test('a wait of more than the 25 days that setTimeout can do is not over at once', async () => {
   let isOver = false;

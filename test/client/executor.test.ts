@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { createExecutor, MissionStateError, RegistrationError, type RunningMission } from '../../src/client/index.js';
+import { createExecutor, MissionStateError, RegistrationError, type RunningMission } from '#src/client/index.js';
 import { inState, mission, post, send, serve, until } from '../server/helpers.js';
 import { dispatch, history, inReverse, operate, start } from './helpers.js';
 

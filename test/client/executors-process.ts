@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { systemClock } from '../../src/client/clock.js';
-import { createExecutor, type Executor, type RunningMission } from '../../src/client/index.js';
+import { systemClock } from '#src/client/clock.js';
+import { createExecutor, type Executor, type RunningMission } from '#src/client/index.js';
 
 /** Executors that register and connect at once. */
 const AT_ONCE = 50;

@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { createExecutor, type Executor, type ExecutorOptions } from '../../src/client/index.js';
-import { eventEnvelopeSchema } from '../../src/contract/index.js';
-import type { CallboardServer } from '../../src/server/index.js';
+import { createExecutor, type Executor, type ExecutorOptions } from '#src/client/index.js';
+import { eventEnvelopeSchema } from '#src/contract/index.js';
+import type { CallboardServer } from '#src/server/index.js';
 import { post, type Scope, type Served, send, serve } from '../server/helpers.js';
 
 /** A test of which the last to begin is the first to end: executors leave before their server stops. */

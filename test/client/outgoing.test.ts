@@ -1,8 +1,8 @@
 /** What waits to be sent, against a channel that the test holds. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { VirtualClock } from '../../src/actor/clock.js';
-import { type Channel, Outgoing } from '../../src/client/outgoing.js';
+import { VirtualClock } from '#src/actor/clock.js';
+import { type Channel, Outgoing } from '#src/client/outgoing.js';
 
 /** What was sent to a channel, and its pings. */
 function channel(bufferedAmount = 0) {

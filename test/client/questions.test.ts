@@ -1,7 +1,7 @@
 /** Questions that have their time: which time that is where they are asked again, and how it is found that it is over. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { VirtualClock } from '../../src/actor/clock.js';
+import { VirtualClock } from '#src/actor/clock.js';
 import { type Scope, until } from '../server/helpers.js';
 import { inReverse, start } from './helpers.js';
 import { type Heard, scripted } from './scripted.js';

@@ -1,8 +1,8 @@
 /** What happens in a mission's life, as a script that a program and an operator perform. */
 import { setImmediate as turn } from 'node:timers/promises';
 import * as v from 'valibot';
-import type { AssignedMission, Clock, ResumedFrom, RunningMission } from '../../src/client/index.js';
-import type { CallboardServer } from '../../src/server/index.js';
+import type { AssignedMission, Clock, ResumedFrom, RunningMission } from '#src/client/index.js';
+import type { CallboardServer } from '#src/server/index.js';
 import { mission, send } from '../server/helpers.js';
 import { operate } from './helpers.js';
 

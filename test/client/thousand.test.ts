@@ -67,7 +67,7 @@ test('a thousand executors that are cut off at once are back within ten seconds,
   let arrivals: number[] = [];
   const proxy = await cuttingProxy(t, server, { onDial: () => arrivals.push(performance.now()) });
   const executors = fork(join(built, 'test/client/executors-process.js'), [proxy.url, `${EXECUTORS}`], {
-    execArgv: [],
+    execArgv: ['--conditions=built'],
   });
   t.after(() => executors.kill());
   const answer = async (patience: number): Promise<unknown> =>

@@ -1,6 +1,6 @@
 /** What may be said of a mission in which state is known to the types: the type check is the test, nothing here runs. */
 import { test } from 'node:test';
-import type { AssignedMission, ExecutorOptions, RunningMission, SuspendedMission } from '../../src/client/index.js';
+import type { AssignedMission, ExecutorOptions, RunningMission, SuspendedMission } from '#src/client/index.js';
 
 export function illegal(assigned: AssignedMission, running: RunningMission, suspended: SuspendedMission): void {
   // @ts-expect-error: it has not been started

@@ -8,7 +8,7 @@ import {
   validateDispatchPayload,
   validateEventEnvelope,
   validateRegisterPayload,
-} from '../../src/contract/index.js';
+} from '#src/contract/index.js';
 import { nearly } from './arbitraries.js';
 import { ajvSays, published } from './published.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as v from 'valibot';
-import { type ErrorBody, errorBodySchema, errorStatus } from '../../src/contract/index.js';
+import { type ErrorBody, errorBodySchema, errorStatus } from '#src/contract/index.js';
 
 test('every error code has the HTTP status of the contract', () => {
   const byStatus = new Map<number, string[]>();

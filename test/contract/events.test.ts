@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type ContractEvent, type EventEnvelope, parseEvent } from '../../src/contract/index.js';
+import { type ContractEvent, type EventEnvelope, parseEvent } from '#src/contract/index.js';
 import { fitting, nearly } from './arbitraries.js';
 import { ajvSays, eventNames, published, type Shape } from './published.js';
 

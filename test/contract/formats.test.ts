@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isDateTime, isUri, isUuid } from '../../src/contract/formats.js';
+import { isDateTime, isUri, isUuid } from '#src/contract/formats.js';
 import { dateTimes, uris } from './arbitraries.js';
 import { ajvSays } from './published.js';
 

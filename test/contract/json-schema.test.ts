@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { jsonSchema } from '../../src/contract/index.js';
+import { jsonSchema } from '#src/contract/index.js';
 import { fitting, nearly } from './arbitraries.js';
 import { ajvSays, newAjv, published } from './published.js';
 

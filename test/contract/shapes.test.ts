@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import * as v from 'valibot';
-import { check } from '../../src/contract/shape.js';
+import { check } from '#src/contract/shape.js';
 import { edges, fitting, nearCapabilities, nearly } from './arbitraries.js';
 import { ajvSays, published } from './published.js';
 import { schemas } from './shapes.js';

@@ -1,8 +1,8 @@
 /** Callboard's schemas by their published names. */
 import type * as v from 'valibot';
-import * as bodies from '../../src/contract/bodies.js';
-import { dataSchemas, eventEnvelopeSchema, eventTypeSchema } from '../../src/contract/events.js';
-import * as fields from '../../src/contract/fields.js';
+import * as bodies from '#src/contract/bodies.js';
+import { dataSchemas, eventEnvelopeSchema, eventTypeSchema } from '#src/contract/events.js';
+import * as fields from '#src/contract/fields.js';
 
 export const schemas: Record<string, v.GenericSchema> = {
   executor_id: fields.executorIdSchema,

@@ -8,7 +8,7 @@ import {
   nextState,
   operatorEvents,
   terminalStates,
-} from '../../src/contract/index.js';
+} from '#src/contract/index.js';
 import { eventNames } from './published.js';
 
 const states: MissionState[] = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BatchReader, BatchWriter } from '../../src/lane/batch.js';
+import { BatchReader, BatchWriter } from '#src/lane/batch.js';
 
 interface Sent {
   readonly address: number;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BatchReader, BatchWriter } from '../../src/lane/batch.js';
+import { BatchReader, BatchWriter } from '#src/lane/batch.js';
 
 /** What arrives on the other side of a batch. */
 function cross(messages: readonly unknown[]): unknown[] {

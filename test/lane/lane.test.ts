@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
-import type { BatchReader } from '../../src/lane/batch.js';
-import { createLaneEnds, Lane, type LaneOptions } from '../../src/lane/lane.js';
+import type { BatchReader } from '#src/lane/batch.js';
+import { createLaneEnds, Lane, type LaneOptions } from '#src/lane/lane.js';
 
 const open: Lane[] = [];
 afterEach(() => {

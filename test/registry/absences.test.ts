@@ -1,11 +1,11 @@
 /** Executors that stay away for too long are deregistered. Time is the test's. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { VirtualClock } from '../../src/actor/index.js';
-import type { RegistryEvent } from '../../src/registry/events.js';
-import { IdentityStore } from '../../src/registry/identity-store.js';
-import { localStage } from '../../src/registry/stage.js';
-import { Supervisor } from '../../src/registry/supervisor.js';
+import { VirtualClock } from '#src/actor/index.js';
+import type { RegistryEvent } from '#src/registry/events.js';
+import { IdentityStore } from '#src/registry/identity-store.js';
+import { localStage } from '#src/registry/stage.js';
+import { Supervisor } from '#src/registry/supervisor.js';
 import { idOf, payloadOf, Socket, useIdentityFile } from './peers.js';
 
 useIdentityFile();

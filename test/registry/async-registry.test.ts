@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { createRegistry } from '../../src/index.js';
+import { createRegistry } from '#src/index.js';
 import type blocking from '../blocking-actor.js';
 import { blockingModule } from '../blocking-actor.js';
 import {

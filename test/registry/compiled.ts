@@ -22,7 +22,7 @@ export function run(program: string): { stdout: string; stderr: string } {
     ${program}`;
   const home = mkdtempSync(join(tmpdir(), 'callboard-compiled-'));
   const env = { ...process.env, AIWG_EXECUTOR_IDENTITY_STORE: join(home, 'identities.json') };
-  const args = ['--input-type=module', '--eval', source];
+  const args = ['--conditions=built', '--input-type=module', '--eval', source];
   const ran = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: 30_000 });
   rmSync(home, { recursive: true, force: true });
   assert.equal(ran.status, 0, ran.error?.message ?? ran.stderr);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { liveStates, terminalStates } from '../../src/contract/transitions.js';
-import type { ExecutorFilter, ExecutorRegisterRequest, MissionState } from '../../src/contract/types.js';
-import { Directory } from '../../src/registry/directory.js';
-import { Placement } from '../../src/registry/placement.js';
+import { liveStates, terminalStates } from '#src/contract/transitions.js';
+import type { ExecutorFilter, ExecutorRegisterRequest, MissionState } from '#src/contract/types.js';
+import { Directory } from '#src/registry/directory.js';
+import { Placement } from '#src/registry/placement.js';
 
 const early = '2026-01-01T00:00:00.000Z';
 const late = '2026-01-01T00:00:01.000Z';

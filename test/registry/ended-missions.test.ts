@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { VirtualClock } from '../../src/actor/index.js';
-import { createRegistry, ExecutorRegistry } from '../../src/index.js';
-import type { EndedMissionLimits } from '../../src/registry/ended-missions.js';
-import type { RegistryEvent } from '../../src/registry/events.js';
-import { IdentityStore } from '../../src/registry/identity-store.js';
-import { localStage } from '../../src/registry/stage.js';
-import { Supervisor } from '../../src/registry/supervisor.js';
+import { VirtualClock } from '#src/actor/index.js';
+import { createRegistry, ExecutorRegistry } from '#src/index.js';
+import type { EndedMissionLimits } from '#src/registry/ended-missions.js';
+import type { RegistryEvent } from '#src/registry/events.js';
+import { IdentityStore } from '#src/registry/identity-store.js';
+import { localStage } from '#src/registry/stage.js';
+import { Supervisor } from '#src/registry/supervisor.js';
 import { completed, idOf, payloadOf, progress, useIdentityFile } from './peers.js';
 
 useIdentityFile();

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import * as callboard from '../../src/index.js';
-import { ExecutorRegistry } from '../../src/index.js';
+import * as callboard from '#src/index.js';
+import { ExecutorRegistry } from '#src/index.js';
 import {
   completed,
   executorEvent,

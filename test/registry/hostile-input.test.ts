@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { createRegistry, ExecutorRegistry } from '../../src/index.js';
+import { createRegistry, ExecutorRegistry } from '#src/index.js';
 import {
   completed,
   executorEvent,

@@ -19,8 +19,8 @@ import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { resolveExecutorIdentityStorePath } from '../../src/registry/identity-path.js';
-import { IdentityStore, type IdentityStoreOptions } from '../../src/registry/identity-store.js';
+import { resolveExecutorIdentityStorePath } from '#src/registry/identity-path.js';
+import { IdentityStore, type IdentityStoreOptions } from '#src/registry/identity-store.js';
 
 function newFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-identity-'));

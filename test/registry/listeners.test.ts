@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { ExecutorRegistry } from '../../src/index.js';
+import { ExecutorRegistry } from '#src/index.js';
 import { completed, executorEvent, idOf, listen, missionEvent, payloadOf, Socket, useIdentityFile } from './peers.js';
 
 useIdentityFile();

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import type { EventEnvelope, ExecutorRegisterRequest, WebSocketConn } from '../../src/index.js';
+import type { EventEnvelope, ExecutorRegisterRequest, WebSocketConn } from '#src/index.js';
 
 export const idOf = (executor: number): string => `00000000-0000-4000-8000-${String(executor).padStart(12, '0')}`;
 

@@ -3,7 +3,7 @@
  * check` fails when a name, an argument or a return type differs.
  */
 import type { EventEmitter } from 'node:events';
-import type * as ours from '../../src/index.js';
+import type * as ours from '#src/index.js';
 
 interface Endpoints {
   rest: string;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ExecutorRegistry } from '../../src/index.js';
+import { ExecutorRegistry } from '#src/index.js';
 import { executorEvent, idOf, listen, missionEvent, payloadOf, Socket, tsOf, useIdentityFile } from './peers.js';
 import { NOW, ReferenceRegistry } from './reference.js';
 

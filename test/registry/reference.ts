@@ -2,7 +2,7 @@
  * The contract's registry as one would first write it: Maps, loops, and the table of events. It is slow and keeps no
  * tokens; what it answers, and tells its listeners, is what the published class must.
  */
-import type { EventEnvelope, ExecutorFilter, ExecutorRegisterRequest, MissionState } from '../../src/index.js';
+import type { EventEnvelope, ExecutorFilter, ExecutorRegisterRequest, MissionState } from '#src/index.js';
 import type { Socket } from './peers.js';
 
 interface Executor {

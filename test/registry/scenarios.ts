@@ -1,5 +1,5 @@
 /** The same calls for every kind of registry, and the answers as plain data, to be compared. */
-import type { AsyncExecutorRegistry, ExecutorRegistry } from '../../src/index.js';
+import type { AsyncExecutorRegistry, ExecutorRegistry } from '#src/index.js';
 import { completed, executorEvent, idOf, listen, missionEvent, payloadOf, progress, Socket } from './peers.js';
 
 type Registry = ExecutorRegistry | AsyncExecutorRegistry;

@@ -1,7 +1,7 @@
 /** The synchronous class over worker threads. Each program exits by itself, or its test fails. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRegistry, ExecutorRegistry } from '../../src/index.js';
+import { createRegistry, ExecutorRegistry } from '#src/index.js';
 import { run } from './compiled.js';
 import { useIdentityFile } from './peers.js';
 import { play, playAsync } from './scenarios.js';

@@ -1,7 +1,7 @@
 /** Where a request comes from: its peer, or what trusted proxies say. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressSet, isAddressRange, isLocal } from '../../src/server/addresses.js';
+import { addressSet, isAddressRange, isLocal } from '#src/server/addresses.js';
 
 const nobody: string[] = [];
 

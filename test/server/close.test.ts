@@ -138,7 +138,7 @@ test('a peer that neither reads nor answers does not keep the server from closin
 
 test('a process whose server has closed ends by itself', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-closing-'));
-  const child = spawn(process.execPath, [join(built, 'test', 'server', 'closing-process.js')], {
+  const child = spawn(process.execPath, ['--conditions=built', join(built, 'test', 'server', 'closing-process.js')], {
     env: { ...process.env, AIWG_EXECUTOR_IDENTITY_STORE: join(folder, 'identities.json') },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

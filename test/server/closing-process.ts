@@ -1,7 +1,7 @@
 /** A process of its own: a server with an executor, which closes; then nothing is left to keep the process alive. */
 import { pino } from 'pino';
 import { WebSocket } from 'ws';
-import { createServer } from '../../src/server/index.js';
+import { createServer } from '#src/server/index.js';
 
 const executorId = '11111111-1111-4111-8111-111111111111';
 const server = await createServer({ port: 0, threads: 2, log: pino({ level: 'silent' }) });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { waitBeforeDial, waitForReturn } from '../../src/server/dial-schedule.js';
+import { waitBeforeDial, waitForReturn } from '#src/server/dial-schedule.js';
 
 /** Below 1, as near as a number can be. */
 const ALMOST_ONE = 1 - Number.EPSILON / 2;

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import * as v from 'valibot';
-import { openLmdb, STORE_FILE } from '../../src/store/lmdb-engine.js';
+import { openLmdb, STORE_FILE } from '#src/store/lmdb-engine.js';
 import {
   assertError,
   dial,

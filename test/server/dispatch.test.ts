@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
-import { dispatchResponseSchema, parseDispatchPayload } from '../../src/contract/index.js';
-import { Dispatcher } from '../../src/server/dispatch.js';
+import { dispatchResponseSchema, parseDispatchPayload } from '#src/contract/index.js';
+import { Dispatcher } from '#src/server/dispatch.js';
 import {
   type Answer,
   assertError,

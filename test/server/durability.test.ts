@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
-import { storeMissions } from '../../bench/stored-missions.js';
-import type { Ref } from '../../src/actor/index.js';
-import type { CallboardServer } from '../../src/server/index.js';
+import { storeMissions } from '#bench/stored-missions.js';
+import type { Ref } from '#src/actor/index.js';
+import type { CallboardServer } from '#src/server/index.js';
 import {
   assertError,
   dial,

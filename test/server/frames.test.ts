@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { ExecutorMessage } from '../../actors/executor.js';
-import { createSystem } from '../../src/actor/index.js';
-import connection, { type ConnectionInput, type Peer } from '../../src/server/connection.js';
-import type { SocketMessage } from '../../src/server/socket.js';
+import type { ExecutorMessage } from '#actors/executor.js';
+import { createSystem } from '#src/actor/index.js';
+import connection, { type ConnectionInput, type Peer } from '#src/server/connection.js';
+import type { SocketMessage } from '#src/server/socket.js';
 import { collector } from '../actors/collector.js';
 
 type Role = Peer['role'];

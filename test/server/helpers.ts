@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import * as v from 'valibot';
 import { WebSocket } from 'ws';
-import { errorBodySchema, errorStatus, missionStatusResponseSchema } from '../../src/contract/index.js';
-import { type CallboardServer, createServer, type ServerOptions } from '../../src/server/index.js';
+import { errorBodySchema, errorStatus, missionStatusResponseSchema } from '#src/contract/index.js';
+import { type CallboardServer, createServer, type ServerOptions } from '#src/server/index.js';
 
 /** A test, or a whole file of them: what is to be cleaned up after it. */
 export interface Scope {

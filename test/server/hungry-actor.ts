@@ -1,5 +1,5 @@
 /** An actor that takes all the memory its thread may have. */
-import type { Behaviour } from '../../src/actor/index.js';
+import type { Behaviour } from '#src/actor/index.js';
 
 const hungry: Behaviour<'eat', unknown[]> = {
   name: 'hungry',

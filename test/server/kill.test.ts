@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { randomInt, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import * as v from 'valibot';
-import type { MissionState } from '../../src/contract/index.js';
+import type { MissionState } from '#src/contract/index.js';
 import { dial, type Executor, endpoint, post, registration, type Scope, send } from './helpers.js';
 import { PromisedMission, type SentEvent } from './promised.js';
 import { ServerProcess } from './server-process.js';

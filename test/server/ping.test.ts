@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ExecutorMessage } from '../../actors/executor.js';
-import { createSystem, VirtualClock } from '../../src/actor/index.js';
-import connection from '../../src/server/connection.js';
-import type { SocketMessage } from '../../src/server/socket.js';
+import type { ExecutorMessage } from '#actors/executor.js';
+import { createSystem, VirtualClock } from '#src/actor/index.js';
+import connection from '#src/server/connection.js';
+import type { SocketMessage } from '#src/server/socket.js';
 import { collector } from '../actors/collector.js';
 
 /** A server's pong, and its close frame with 1000. */

@@ -1,7 +1,7 @@
 /** What a server has promised about missions, whatever happens to it; and what is found after it was killed. */
 import assert from 'node:assert/strict';
 import * as v from 'valibot';
-import { isTerminal, type MissionState, missionStatusResponseSchema } from '../../src/contract/index.js';
+import { isTerminal, type MissionState, missionStatusResponseSchema } from '#src/contract/index.js';
 import { assertError, post, type Served, send } from './helpers.js';
 
 const eventSchema = v.looseObject({ event: v.string(), ts: v.string(), data: v.record(v.string(), v.unknown()) });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import * as v from 'valibot';
-import type { CallboardServer } from '../../src/server/index.js';
+import type { CallboardServer } from '#src/server/index.js';
 import type blockingActor from '../blocking-actor.js';
 import { blockingModule } from '../blocking-actor.js';
 import {

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import { parseDispatchPayload } from '../../src/contract/index.js';
-import { Dispatcher } from '../../src/server/dispatch.js';
-import type { CallboardServer } from '../../src/server/index.js';
+import { parseDispatchPayload } from '#src/contract/index.js';
+import { Dispatcher } from '#src/server/dispatch.js';
+import type { CallboardServer } from '#src/server/index.js';
 import {
   assertError,
   dial,

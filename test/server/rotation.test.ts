@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
-import { createServer } from '../../src/server/index.js';
+import { createServer } from '#src/server/index.js';
 import { Socket } from '../registry/peers.js';
 import { type Answer, assertError, dial, post, registration, type Served, send, serve, until } from './helpers.js';
 

@@ -13,10 +13,10 @@ import {
   executorStatusSchema,
   executorsListResponseSchema,
   registerResponseSchema,
-} from '../../src/contract/index.js';
-import { createApp } from '../../src/server/app.js';
-import { Dispatcher } from '../../src/server/dispatch.js';
-import { onClientError } from '../../src/server/raw-error.js';
+} from '#src/contract/index.js';
+import { createApp } from '#src/server/app.js';
+import { Dispatcher } from '#src/server/dispatch.js';
+import { onClientError } from '#src/server/raw-error.js';
 import {
   assertError,
   executor,

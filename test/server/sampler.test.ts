@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Sampler } from '../../src/server/sampler.js';
+import { Sampler } from '#src/server/sampler.js';
 
 test('of a flood, fifty lines of a kind are written in a second, and a few more that say how many there are', () => {
   let now = 5_000;

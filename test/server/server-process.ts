@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../../bench/free-port.js';
+import { freePort } from '#bench/free-port.js';
 import { main } from '../built.js';
 import { type Ending, Running } from '../cli/callboard.js';
 import type { Scope } from './helpers.js';

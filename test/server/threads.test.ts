@@ -1,7 +1,7 @@
 /** A thread that dies takes nobody with it but its own executors, and those come back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Ref } from '../../src/actor/index.js';
+import type { Ref } from '#src/actor/index.js';
 import { dial, executorOn, inState, mission, post, send, serve, until } from './helpers.js';
 import type hungry from './hungry-actor.js';
 

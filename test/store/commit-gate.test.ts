@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { CommitGate } from '../../src/store/commit-gate.js';
-import { openLmdb } from '../../src/store/lmdb-engine.js';
+import { CommitGate } from '#src/store/commit-gate.js';
+import { openLmdb } from '#src/store/lmdb-engine.js';
 import { bytes, newFolder, openFor, put, textOf } from './engines.js';
 
 test('what comes when the gate is shut is refused and changes nothing', (t) => {

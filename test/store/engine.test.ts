@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { type Engine, MAX_KEY_BYTES, type RangeOptions } from '../../src/store/engine.js';
-import { openLmdb } from '../../src/store/lmdb-engine.js';
-import { MemoryEngine } from '../../src/store/memory-engine.js';
+import { type Engine, MAX_KEY_BYTES, type RangeOptions } from '#src/store/engine.js';
+import { openLmdb } from '#src/store/lmdb-engine.js';
+import { MemoryEngine } from '#src/store/memory-engine.js';
 import { bytes, entriesOf, newFolder, openFor, put, textOf } from './engines.js';
 
 /** The test on both engines. */

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { Engine, RangeOptions } from '../../src/store/engine.js';
-import { type LmdbOptions, openLmdb } from '../../src/store/lmdb-engine.js';
+import type { Engine, RangeOptions } from '#src/store/engine.js';
+import { type LmdbOptions, openLmdb } from '#src/store/lmdb-engine.js';
 
 /** All keys that tests use are below this one. */
 export const AFTER_ALL = '\u{10ffff}';

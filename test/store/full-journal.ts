@@ -1,7 +1,7 @@
 /** Writes more into a journal than fits: on a thread of its own. */
 import { workerData } from 'node:worker_threads';
-import { JournalWriter } from '../../src/store/journal.js';
-import type { Position } from '../../src/store/record.js';
+import { JournalWriter } from '#src/store/journal.js';
+import type { Position } from '#src/store/record.js';
 
 const writer = new JournalWriter(workerData);
 let before: Position | undefined;

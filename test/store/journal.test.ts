@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import { createJournal, JournalReader, JournalWriter } from '../../src/store/journal.js';
-import { HEADER_BYTES, type Position, readHeader, recordSize, STATE } from '../../src/store/record.js';
+import { createJournal, JournalReader, JournalWriter } from '#src/store/journal.js';
+import { HEADER_BYTES, type Position, readHeader, recordSize, STATE } from '#src/store/record.js';
 
 /** What a reader is shown of a journal: events in order, the last states, and the chunks' records. */
 function take(reader: JournalReader) {

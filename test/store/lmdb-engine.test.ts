@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { openLmdb, STORE_FILE } from '../../src/store/lmdb-engine.js';
-import { StorageError, type StorageErrorCode } from '../../src/store/storage-error.js';
+import { openLmdb, STORE_FILE } from '#src/store/lmdb-engine.js';
+import { StorageError, type StorageErrorCode } from '#src/store/storage-error.js';
 import { entriesOf, newFolder, openFor, put, textOf } from './engines.js';
 
 const SOURCE = new URL('../../src/store/lmdb-engine.ts', import.meta.url);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MemoryEngine } from '../../src/store/memory-engine.js';
-import { Overlay } from '../../src/store/overlay.js';
+import { MemoryEngine } from '#src/store/memory-engine.js';
+import { Overlay } from '#src/store/overlay.js';
 
 const key = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'ä', '\u{1f600}', '\uffee');
 const changes = fc

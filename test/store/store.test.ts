@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createJournal, JournalWriter } from '../../src/store/journal.js';
-import type { KeptMission, KeptState } from '../../src/store/kept.js';
-import { keys } from '../../src/store/keys.js';
-import { MemoryEngine } from '../../src/store/memory-engine.js';
-import { type EventPage, Reader } from '../../src/store/reader.js';
-import type { Position } from '../../src/store/record.js';
-import { nextStream, Writer } from '../../src/store/writer.js';
+import { createJournal, JournalWriter } from '#src/store/journal.js';
+import type { KeptMission, KeptState } from '#src/store/kept.js';
+import { keys } from '#src/store/keys.js';
+import { MemoryEngine } from '#src/store/memory-engine.js';
+import { type EventPage, Reader } from '#src/store/reader.js';
+import type { Position } from '#src/store/record.js';
+import { nextStream, Writer } from '#src/store/writer.js';
 
 const at = '2026-01-31T12:00:00.000Z';
 
