@@ -1,7 +1,17 @@
-/** What a user has: a checkout of their own, and the package as `npm pack` makes it, installed in a folder of its own. */
+/** What a user has: a checkout of their own, or the package as `npm pack` makes it, installed in a project. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +35,7 @@ export const manifest = v.parse(
   JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')),
 );
 
-/** How TypeScript is set up in the user's folder: as strict as it gets, and the declarations of the package are checked too. */
+/** How TypeScript is set up in the user's project: as strict as it gets, and the declarations of the package are checked too. */
 const userConfig = {
   compilerOptions: {
     target: 'es2022',
@@ -40,54 +50,47 @@ const userConfig = {
   include: ['*.ts'],
 };
 
-/** A temporary folder with a copy of the checkout in it, and a user's folder beside it. */
-export class Installation {
-  /** Everything of the checkout, with the same node_modules, and built as it is there. */
-  readonly checkout: string;
-  /** A user's project that depends on the package: its node_modules holds it and its dependencies, and nothing else. */
-  readonly user: string;
+/** Somebody who uses Callboard, in temporary folders: each test file puts there what it needs. */
+export class User {
   /** An empty home directory for what is run. */
   readonly home: string;
+  /** Where `checkOut` puts a checkout. */
+  readonly checkout: string;
+  /** Where `install` makes a project that depends on the package: its node_modules holds it and its dependencies, and nothing else. */
+  readonly project: string;
   readonly #folder: string;
   readonly #programs: Program[] = [];
 
-  private constructor() {
-    this.#folder = mkdtempSync(join(tmpdir(), 'callboard-installed-'));
-    this.checkout = join(this.#folder, 'checkout');
-    this.user = join(this.#folder, 'user');
+  constructor() {
+    this.#folder = mkdtempSync(join(tmpdir(), 'callboard-user-'));
     this.home = join(this.#folder, 'home');
+    this.checkout = join(this.#folder, 'checkout');
+    this.project = join(this.#folder, 'project');
     mkdirSync(this.home);
   }
 
-  /** Packs what is built, and installs it. No network is needed: dependencies are links to those of the real checkout. */
-  static async make(): Promise<Installation> {
-    const made = new Installation();
-    try {
-      await made.#install();
-    } catch (error) {
-      made.remove();
-      throw error;
-    }
-    return made;
-  }
-
-  async #install(): Promise<void> {
-    const ignored = new Set(['node_modules', '.git']);
+  /** A checkout that nobody has built, with the same node_modules. Its tests are left out: they are a quarter of a build. */
+  checkOut(): void {
+    const ignored = new Set(['node_modules', '.git', 'dist', 'test']);
     for (const name of readdirSync(root)) {
       if (!ignored.has(name)) cpSync(join(root, name), join(this.checkout, name), { recursive: true });
     }
     symlinkSync(modules, join(this.checkout, 'node_modules'));
-    // Without its script, which builds once more.
-    await this.run('npm', ['pack', '--ignore-scripts', '--pack-destination', this.#folder], this.checkout);
+  }
 
+  /** Packs what is built, and installs it. No network is needed: dependencies are links to those of the real checkout. */
+  async install(): Promise<void> {
+    // Without its script, which builds once more.
+    await this.run('npm', ['pack', '--ignore-scripts', '--pack-destination', this.#folder], root);
     await this.run('tar', ['-xzf', join(this.#folder, `callboard-${manifest.version}.tgz`)], this.#folder);
-    cpSync(join(this.#folder, 'package'), join(this.user, 'node_modules', 'callboard'), { recursive: true });
+    mkdirSync(join(this.project, 'node_modules'), { recursive: true });
+    renameSync(join(this.#folder, 'package'), join(this.project, 'node_modules', 'callboard'));
     for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
-      mkdirSync(dirname(join(this.user, 'node_modules', name)), { recursive: true });
-      symlinkSync(join(modules, name), join(this.user, 'node_modules', name));
+      mkdirSync(dirname(join(this.project, 'node_modules', name)), { recursive: true });
+      symlinkSync(join(modules, name), join(this.project, 'node_modules', name));
     }
-    writeFileSync(join(this.user, 'package.json'), '{ "type": "module" }');
-    writeFileSync(join(this.user, 'tsconfig.json'), JSON.stringify(userConfig));
+    writeFileSync(join(this.project, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(this.project, 'tsconfig.json'), JSON.stringify(userConfig));
   }
 
   /** The environment of what is run. */
@@ -100,10 +103,10 @@ export class Installation {
     return (await execute(program, args, { cwd, env: this.env, timeout: 60_000 })).stdout;
   }
 
-  /** Compiles the TypeScript files in the user's folder. @throws Error saying what is wrong with them */
+  /** Compiles the TypeScript files of the project. @throws Error saying what is wrong with them */
   async compile(): Promise<void> {
     const compiler = join(modules, 'typescript', 'bin', 'tsc');
-    await this.run(process.execPath, [compiler, '-p', this.user], this.user).catch((error: unknown) => {
+    await this.run(process.execPath, [compiler, '-p', this.project], this.project).catch((error: unknown) => {
       throw new Error(error instanceof Error && 'stdout' in error ? String(error.stdout) : String(error));
     });
   }
