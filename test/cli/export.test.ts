@@ -132,14 +132,14 @@ test('an export is of one moment while a writer goes on, and a pipe goes from on
   store.mission(1);
   store.mission(2);
   let count = 0;
-  const write = (): void => {
+  const write = (pairs: number): void => {
     // Whoever sees one of a pair sees the other.
-    for (let pair = 0; pair < 500; pair++, count++)
+    for (let pair = 0; pair < pairs; pair++, count++)
       for (const number of [1, 2]) store.event(number, JSON.stringify({ count, filler: 'x'.repeat(500) }));
     store.writer.flush();
   };
-  write();
-  const writing = setInterval(write, 5);
+  write(500);
+  const writing = setInterval(write, 5, 20);
   t.after(() => clearInterval(writing));
   const command = `"$0" "${main}"`;
   const piped = `${command} export --data-dir "$1" | ${command} import --data-dir "$2"`;
