@@ -27,16 +27,10 @@ const summarySchema = v.object({
 
 let server: Running;
 let url: string;
-/** A simulation whose Callboard is gone: it takes half a minute to end, in which the other tests run. */
+/** A simulation whose Callboard the first test kills: it takes half a minute to end, in which the other tests run. */
 let abandoned: Running;
 before(async () => {
-  ({ server, url } = await served());
-  const doomed = await served();
-  await using gateway = await Gateway.before(doomed.url);
-  abandoned = callboard(['simulate', '--url', gateway.url, '--duration', '600', '--rate', '1']);
-  await gateway.dispatches(1);
-  doomed.server.kill('SIGKILL');
-  await doomed.server.ended;
+  ({ server, url } = await served(['--ephemeral']));
 });
 after(async () => {
   server.kill('SIGTERM');
@@ -49,6 +43,27 @@ async function simulated(running: Running) {
   assert.equal(stderr, '');
   return { code, summary: v.parse(summarySchema, JSON.parse(stdout)) };
 }
+
+test('it rides over a Callboard that is killed and started again: every mission ends as it should', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-simulate-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const first = await served(['--data-dir', dataDir]);
+  await using nowhere = await Gateway.before(first.url);
+  abandoned = callboard(['simulate', '--url', nowhere.url, '--executors', '1', '--duration', '600', '--rate', '0.5']);
+  await nowhere.dispatches(1);
+  await using gateway = await Gateway.before(first.url);
+  const running = callboard(['simulate', '--url', gateway.url, '--missions', '20', '--rate', '40']);
+  await gateway.dispatches(10);
+  first.server.kill('SIGKILL');
+  await first.server.ended;
+  const second = await served(['--data-dir', dataDir]);
+  gateway.target = second.url;
+  const { code, summary } = await simulated(running);
+  second.server.kill('SIGTERM');
+  await second.server.ended;
+  assert.deepEqual(summary.problems, []);
+  assert.deepEqual({ code, ok: summary.ok, done: summary.done }, { code: 0, ok: true, done: 20 });
+});
 
 test('two executors and twenty missions run to their ends, and each is shown as done with its events', async () => {
   await using gateway = await Gateway.before(url);
@@ -157,24 +172,6 @@ test('it ends with exit code 1 where another answer than its own comes to an exe
   const { code, summary } = await simulated(callboard(['simulate', '--url', gateway.url, '--missions', '2']));
   assert.match(summary.problems.join('\n'), /\(question\): state is failed.*error is it was answered "No, go home"/);
   assert.deepEqual({ code, done: summary.done }, { code: 1, done: 1 });
-});
-
-test('it rides over a Callboard that is killed and started again: every mission ends as it should', async (t) => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-simulate-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-  const first = await served(['--data-dir', dataDir]);
-  await using gateway = await Gateway.before(first.url);
-  const running = callboard(['simulate', '--url', gateway.url, '--missions', '60', '--rate', '60']);
-  await gateway.dispatches(30);
-  first.server.kill('SIGKILL');
-  await first.server.ended;
-  const second = await served(['--data-dir', dataDir]);
-  gateway.target = second.url;
-  const { code, summary } = await simulated(running);
-  second.server.kill('SIGTERM');
-  await second.server.ended;
-  assert.deepEqual(summary.problems, []);
-  assert.deepEqual({ code, ok: summary.ok, done: summary.done }, { code: 0, ok: true, done: 60 });
 });
 
 test('Ctrl-C stops it early with a summary and exit code 1, and its executors leave', async () => {
