@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import type blockingActor from '../blocking-actor.js';
-import { blockingModule } from '../blocking-actor.js';
+import type blockingActor from '#test/blocking-actor.js';
+import { blockingModule } from '#test/blocking-actor.js';
 import { executorOn, inState, register, send, serve, socketUrl, until } from './helpers.js';
 
 test('a flood at a thread that is stuck: its sender is held back, others are served, and then every event counts', async (t) => {
