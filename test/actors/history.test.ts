@@ -64,7 +64,7 @@ test('histories that share a slab keep the newest fifty texts each, and give bac
       for (const block of ballast) slab.give(block);
       assert.equal(slab.used, 0);
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   );
 });
 
