@@ -1,11 +1,11 @@
 /** Closing a system with threads. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { built } from '../built.js';
 import { askError, echo, silent, stage } from './threads.js';
 
 // One of these takes the five seconds after which a thread is ended by force.
@@ -81,16 +81,11 @@ describe('closing a system', { concurrency: 2 }, () => {
 
   /** Runs a program of its own, which must end by itself. @returns what it printed */
   async function program(body: string): Promise<string> {
-    const dir = await mkdtemp(join(tmpdir(), 'callboard-close-'));
-    try {
-      const file = join(dir, 'program.mts');
-      const threads = JSON.stringify(new URL('./threads.ts', import.meta.url).href);
-      await writeFile(file, `import { echo, silent, stage } from ${threads};\n${body}`);
-      const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], { timeout: 20_000 });
-      return stdout;
-    } finally {
-      await rm(dir, { recursive: true });
-    }
+    const threads = pathToFileURL(join(built, 'test/actor/threads.js'));
+    const program = `import { silent, stage } from '${threads}';\n${body}`;
+    const args = ['--conditions=built', '--input-type=module', '--eval', program];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+    return stdout;
   }
 
   test('after close nothing keeps the process alive: not a question, a timer, a thread that died or one that waits to be started', async () => {

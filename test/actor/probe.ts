@@ -1,6 +1,8 @@
 /** An actor for threads that does what tests tell it to, and answers with what it has noted. */
 import type { AnyRef, Behaviour, Context, Ref } from '#src/actor/index.js';
 
+export const probeModule = new URL(import.meta.url);
+
 export type ProbeMessage =
   | Uint8Array
   | string

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AnyRef, Behaviour, Ended, Ref } from '#src/actor/index.js';
 import { hostOf } from '#src/actor/ref.js';
-import type probe from './probe.js';
-import type { ProbeMessage } from './probe.js';
-import { askError, echo, notes, type Probe, probeModule, type Stage, silent, stage } from './threads.js';
+import type probe from '#test/actor/probe.js';
+import { type ProbeMessage, probeModule } from '#test/actor/probe.js';
+import { askError, echo, notes, type Probe, type Stage, silent, stage } from './threads.js';
 
 const lost = ({ observed }: Stage) => observed(({ type }) => type === 'thread-lost');
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type AnyRef, type Behaviour, createSystem, type Ended, type Ref } from '#src/actor/index.js';
 import { hostOf } from '#src/actor/ref.js';
-import probe, { type ProbeArgs, type ProbeMessage } from './probe.js';
-import { askError, echo, notes, type Probe, probeModule, silent, stage } from './threads.js';
+import probe, { type ProbeArgs, type ProbeMessage, probeModule } from '#test/actor/probe.js';
+import { askError, echo, notes, type Probe, silent, stage } from './threads.js';
 
 const shared = stage({ threads: 2 });
 const { system, events, observed, spawn } = shared;
@@ -36,10 +36,12 @@ const ended = (ref: AnyRef): Promise<Ended> =>
     system.spawn(behaviour, { ref, told });
   });
 
-test('an actor is spawned by the URL of its module, TypeScript here, and starts from its args', async () => {
-  const ref = spawn(0, { from: 'here' });
-  assert.equal(hostOf(ref), 1);
-  assert.deepEqual(await system.ask(ref, notes), [{ from: 'here' }]);
+test('an actor is spawned by the URL of its module, be it TypeScript, and starts from its args', async () => {
+  for (const module of [probeModule, new URL('./probe.ts', import.meta.url)]) {
+    const ref = system.spawnOnThread<typeof probe>(module, { first: { from: 'here' } }, { thread: 0 });
+    assert.equal(hostOf(ref), 1);
+    assert.deepEqual(await system.ask(ref, notes), [{ from: 'here' }]);
+  }
 });
 
 test('one behaviour, two hosts: it does the same in the calling thread', async () => {
@@ -262,7 +264,7 @@ test('an actor on a thread that throws is supervised there, and observed here', 
 });
 
 test('stop drains across threads, also an actor whose module is still loading', async () => {
-  const ref = system.spawnOnThread<typeof probe>(new URL('./probe.ts?fresh', import.meta.url), {});
+  const ref = system.spawnOnThread<typeof probe>(new URL('?fresh', probeModule), {});
   const end = ended(ref);
   system.tell(ref, 'first');
   const answer = system.ask(ref, notes);

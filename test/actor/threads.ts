@@ -10,10 +10,8 @@ import {
   type SystemEvent,
   type SystemOptions,
 } from '#src/actor/index.js';
-import type probe from './probe.js';
-import type { ProbeArgs, ProbeMessage } from './probe.js';
-
-export const probeModule = new URL('./probe.ts', import.meta.url);
+import type probe from '#test/actor/probe.js';
+import { type ProbeArgs, type ProbeMessage, probeModule } from '#test/actor/probe.js';
 
 export type Probe = Ref<ProbeMessage>;
 

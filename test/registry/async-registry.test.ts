@@ -3,8 +3,8 @@ import { EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createRegistry } from '#src/index.js';
-import type blocking from '../blocking-actor.js';
-import { blockingModule } from '../blocking-actor.js';
+import type blocking from '#test/blocking-actor.js';
+import { blockingModule } from '#test/blocking-actor.js';
 import {
   completed,
   executorEvent,

@@ -18,10 +18,11 @@ import { type AsyncExecutorRegistry, createRegistry } from '#src/registry/async-
 import { createApp } from '#src/server/app.js';
 import { Dispatcher } from '#src/server/dispatch.js';
 import { Upgrades } from '#src/server/upgrade.js';
+import type hungry from '#test/server/hungry-actor.js';
+import { hungryModule } from '#test/server/hungry-actor.js';
 import { main } from '../built.js';
 import { Running } from '../cli/callboard.js';
 import { dial, inState, mission, post, register, registration, type Scope, type Served, until } from './helpers.js';
-import type hungry from './hungry-actor.js';
 import { endpointsOf, listening, rawPeer } from './listening.js';
 
 /** Dispatches a mission to an executor, over HTTP. */
@@ -521,8 +522,9 @@ test("a dialled connection's thread dies: closed with 1012, and dialled again", 
   await until(() => connected(executorId));
   await registry.assignMission('m', executorId);
   const { system } = registry.supervisor;
-  const module = new URL('hungry-actor.ts', import.meta.url);
-  const ref: Ref<'eat'> = system.spawnOnThread<typeof hungry>(module, undefined, { supervision: { decide: 'stop' } });
+  const ref: Ref<'eat'> = system.spawnOnThread<typeof hungry>(hungryModule, undefined, {
+    supervision: { decide: 'stop' },
+  });
   system.tell(ref, 'eat');
   const [first] = peer.connections;
   assert.equal((await first?.closed)?.code, 1012);

@@ -9,6 +9,8 @@ import * as v from 'valibot';
 import { storeMissions } from '#bench/stored-missions.js';
 import type { Ref } from '#src/actor/index.js';
 import type { CallboardServer } from '#src/server/index.js';
+import type hungry from '#test/server/hungry-actor.js';
+import { hungryModule } from '#test/server/hungry-actor.js';
 import {
   assertError,
   dial,
@@ -23,7 +25,6 @@ import {
   serve,
   until,
 } from './helpers.js';
-import type hungry from './hungry-actor.js';
 
 /** A folder of its own, for as long as the test runs. */
 function folder(t: TestContext): string {
@@ -197,11 +198,10 @@ test('a thread that dies forgets nothing: its missions are rebuilt from the stor
   doomed.event('mission.hitl_required', 'asks', { hitl_id: 'h1', prompt: 'p' });
   doomed.event('mission.completed', 'done', { state: 'done', exit_code: 4 });
   await inState(server, 'done', 'done');
-  const ref: Ref<'eat'> = registry.supervisor.system.spawnOnThread<typeof hungry>(
-    new URL('hungry-actor.ts', import.meta.url),
-    undefined,
-    { thread: 1, supervision: { decide: 'stop' } },
-  );
+  const ref: Ref<'eat'> = registry.supervisor.system.spawnOnThread<typeof hungry>(hungryModule, undefined, {
+    thread: 1,
+    supervision: { decide: 'stop' },
+  });
   registry.supervisor.system.tell(ref, 'eat');
   assert.equal((await doomed.closed).code, 1012);
 

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import type blockingActor from '../blocking-actor.js';
-import { blockingModule } from '../blocking-actor.js';
+import type blockingActor from '#test/blocking-actor.js';
+import { blockingModule } from '#test/blocking-actor.js';
+import { built } from '../built.js';
 import { executorOn, inState, register, send, serve, socketUrl, until } from './helpers.js';
 
 test('a flood at a thread that is stuck: its sender is held back, others are served, and then every event counts', async (t) => {
@@ -30,12 +31,9 @@ test('a flood at a thread that is stuck: its sender is held back, others are ser
   await system.settle();
   const frames = 2 ** 18;
   const before = process.memoryUsage().rss;
-  const child = fork(fileURLToPath(new URL('flooding-process.ts', import.meta.url)), [
-    socketUrl(server, executorId, token),
-    executorId,
-    'm',
-    String(frames),
-  ]);
+  const args = [socketUrl(server, executorId, token), executorId, 'm', String(frames)];
+  const program = join(built, 'test', 'server', 'flooding-process.js');
+  const child = fork(program, args, { execArgv: ['--conditions=built'] });
   t.after(() => child.kill());
   await once(child, 'message');
   system.tell(blocking, 'block');

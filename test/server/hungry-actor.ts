@@ -1,6 +1,8 @@
 /** An actor that takes all the memory its thread may have. */
 import type { Behaviour } from '#src/actor/index.js';
 
+export const hungryModule = new URL(import.meta.url);
+
 const hungry: Behaviour<'eat', unknown[]> = {
   name: 'hungry',
   start: () => [],

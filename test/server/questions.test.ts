@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import * as v from 'valibot';
 import type { CallboardServer } from '#src/server/index.js';
-import type blockingActor from '../blocking-actor.js';
-import { blockingModule } from '../blocking-actor.js';
+import type blockingActor from '#test/blocking-actor.js';
+import { blockingModule } from '#test/blocking-actor.js';
 import {
   assertError,
   dial,

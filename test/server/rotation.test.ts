@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
 import { createServer } from '#src/server/index.js';
@@ -44,25 +44,27 @@ function startable(t: TestContext, file: (folder: string) => string = (folder) =
   return { path, start };
 }
 
+/** What it writes to its log. */
+const lines: Record<string, unknown>[] = [];
+const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
+const shared = await serve({ after }, { trustProxy, log });
+
 test('it gets a new token with a warning, once; the old one is worth nothing, and its connection is closed', {
   timeout: 30_000,
 }, async (t) => {
-  const lines: Record<string, unknown>[] = [];
-  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  const server = await serve(t, { trustProxy, log });
   const executorId = randomUUID();
-  const first = await register(server, executorId);
-  assert.deepEqual(await register(server, executorId), first);
+  const first = await register(shared, executorId);
+  assert.deepEqual(await register(shared, executorId), first);
   assert.equal(first.warning, null);
-  const connected = await dial(t, server, executorId, first.token);
+  const connected = await dial(t, shared, executorId, first.token);
 
-  const second = await register(server, executorId, elsewhere);
+  const second = await register(shared, executorId, elsewhere);
   assert.notEqual(second.token, first.token);
   assert.match(second.warning ?? '', rotatedWarning);
   assert.deepEqual(await connected.closed, { code: 4001, reason: 'token_invalid' });
-  assertError(await list(server, first.token), 'token_invalid');
-  assert.equal((await list(server, second.token)).status, 200);
-  const late = await dial(t, server, executorId, first.token);
+  assertError(await list(shared, first.token), 'token_invalid');
+  assert.equal((await list(shared, second.token)).status, 200);
+  const late = await dial(t, shared, executorId, first.token);
   assert.equal((await late.closed).code, 4001);
   const warned = lines.filter(({ msg }) => msg === 'an executor registered with a warning');
   assert.deepEqual(
@@ -72,21 +74,20 @@ test('it gets a new token with a warning, once; the old one is worth nothing, an
   assert.equal(warned[0]?.executorId, executorId);
   assert.ok(!JSON.stringify(lines).includes(first.token) && !JSON.stringify(lines).includes(second.token));
 
-  const back = await dial(t, server, executorId, second.token);
+  const back = await dial(t, shared, executorId, second.token);
   const unchanged = { token: second.token, warning: null };
   for (const headers of [elsewhere, {}, elsewhere])
-    assert.deepEqual(await register(server, executorId, headers), unchanged);
+    assert.deepEqual(await register(shared, executorId, headers), unchanged);
   back.ws.ping();
   await new Promise((resolve) => back.ws.once('pong', resolve));
 });
 
-test('one that was never here before gets its token without a rotation, and none later', async (t) => {
-  const server = await serve(t, { trustProxy });
+test('one that was never here before gets its token without a rotation, and none later', async () => {
   const executorId = randomUUID();
-  const first = await register(server, executorId, elsewhere);
+  const first = await register(shared, executorId, elsewhere);
   assert.equal(first.warning, null);
-  assert.deepEqual(await register(server, executorId, elsewhere), first);
-  assert.deepEqual(await register(server, executorId), first);
+  assert.deepEqual(await register(shared, executorId, elsewhere), first);
+  assert.deepEqual(await register(shared, executorId), first);
 });
 
 test('who has registered from elsewhere is known after a restart, too; a token of an older file is rotated', async (t) => {
@@ -158,24 +159,22 @@ test('the new token is in the file before it is told; where it cannot be, storag
   assert.deepEqual(await register(failing, executorId, elsewhere), { token: told.token, warning: null });
 });
 
-test('a connection that a program handed in is closed with 4001', async (t) => {
-  const server = await serve(t, { trustProxy });
+test('a connection that a program handed in is closed with 4001', async () => {
   const executorId = randomUUID();
-  await register(server, executorId);
+  await register(shared, executorId);
   const socket = new Socket();
-  await server.registry.setConnected(executorId, true, socket);
-  await register(server, executorId, elsewhere);
+  await shared.registry.setConnected(executorId, true, socket);
+  await register(shared, executorId, elsewhere);
   await until(() => socket.closed.length > 0);
   assert.deepEqual(socket.closed, [[4001, 'token_invalid']]);
-  assert.equal((await server.registry.get(executorId))?.connected, false);
+  assert.equal((await shared.registry.get(executorId))?.connected, false);
 });
 
-test('an executor may be warned of two things', async (t) => {
-  const server = await serve(t, { trustProxy });
+test('an executor may be warned of two things', async () => {
   const executorId = randomUUID();
-  await register(server, executorId);
+  await register(shared, executorId);
   const later = registration(executorId, { spec_version: '1.1.0' });
-  const { headers } = await post(`${server.url}/api/v1/executors/register`, later, elsewhere);
+  const { headers } = await post(`${shared.url}/api/v1/executors/register`, later, elsewhere);
   assert.match(headers.get('x-aiwg-warning') ?? '', /^spec_version 1\.1\.0 .*; this is the first registration from/);
 });
 

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Ref } from '#src/actor/index.js';
+import type hungry from '#test/server/hungry-actor.js';
+import { hungryModule } from '#test/server/hungry-actor.js';
 import { dial, executorOn, inState, mission, post, send, serve, until } from './helpers.js';
-import type hungry from './hungry-actor.js';
 
 test('a thread that runs out of memory: the other serves on, its own executors get 1012, come back, and find their missions', async (t) => {
   const server = await serve(t, { threads: 2, threadHeapMb: 64 });
@@ -22,11 +23,10 @@ test('a thread that runs out of memory: the other serves on, its own executors g
 
   const states: string[] = [];
   registry.on('mission:state_change', ({ missionId, state }) => states.push(`${missionId} ${state}`));
-  const ref: Ref<'eat'> = registry.supervisor.system.spawnOnThread<typeof hungry>(
-    new URL('hungry-actor.ts', import.meta.url),
-    undefined,
-    { thread: 1, supervision: { decide: 'stop' } },
-  );
+  const ref: Ref<'eat'> = registry.supervisor.system.spawnOnThread<typeof hungry>(hungryModule, undefined, {
+    thread: 1,
+    supervision: { decide: 'stop' },
+  });
   registry.supervisor.system.tell(ref, 'eat');
 
   // Served throughout: events in, REST out, again and again until the other thread is gone.

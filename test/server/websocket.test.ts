@@ -4,8 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
-import type blockingActor from '../blocking-actor.js';
-import { blockingModule } from '../blocking-actor.js';
+import type blockingActor from '#test/blocking-actor.js';
+import { blockingModule } from '#test/blocking-actor.js';
 import {
   assertError,
   dial,
