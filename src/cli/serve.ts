@@ -20,7 +20,7 @@ const stopLimit = 10_000;
 export async function serve({ logLevel, ...settings }: ServeSettings): Promise<number> {
   const { host, port, threads, dataDir } = settings;
   const stop = stopOnSignals();
-  const log = createLog(logLevel);
+  const log = await createLog(logLevel);
   const server = await createServer({ ...settings, log }).catch((error: unknown) => {
     throw error instanceof StorageError ? new CommandError(FAILED, error.message, { cause: error }) : error;
   });

@@ -6,7 +6,7 @@ import { Running } from './callboard.js';
 test('a log line holds no token: not in a field, not in a header, not in a URL, not in the text of an error', async () => {
   const script = `
     const { createLog } = await import('./dist/src/cli/log.js');
-    const log = createLog('info');
+    const log = await createLog('info');
     log.info({ token: 'secret', headers: { authorization: 'Bearer secret' } }, 'fields');
     log.info({ req: { url: '/ws/executors/1?token=secret&x=1', headers: { authorization: 'Bearer secret' } } }, 'request');
     log.error(new Error('failed: ws://127.0.0.1:1/ws/executors/1?token=secret'), 'error');
