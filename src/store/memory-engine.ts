@@ -34,11 +34,14 @@ export class MemoryEngine implements Engine {
     checkBound(from);
     checkBound(to);
     this.#sorted ??= [...this.#values.keys()].sort();
-    const [first, end] = [sortable(from), sortable(to)];
-    const keys = this.#sorted.filter((key) => first <= key && key < end);
-    if (options.reverse) keys.reverse();
+    const sorted = this.#sorted;
+    const { reverse = false, limit = Number.POSITIVE_INFINITY } = options;
+    const [first, end] = [placeOf(sortable(from), sorted), placeOf(sortable(to), sorted)];
+    const keys = reverse
+      ? sorted.slice(Math.max(first, end - limit), end).reverse()
+      : sorted.slice(first, Math.min(end, first + limit));
     // All at once: a commit must not show in a range that has begun.
-    const entries = keys.slice(0, options.limit).map((key) => ({ key, value: this.#values.get(key) }));
+    const entries = keys.map((key) => ({ key, value: this.#values.get(key) }));
     for (const { key, value } of entries) {
       if (value !== undefined) yield { key: Buffer.from(key, 'latin1').toString(), value };
     }
@@ -73,4 +76,16 @@ export class MemoryEngine implements Engine {
 /** The key with a character for each byte of its UTF-8, which strings are compared by as bytes are. */
 function sortable(key: string): string {
   return Buffer.from(key).toString('latin1');
+}
+
+/** How many of some sorted keys come before one. */
+function placeOf(key: string, sorted: readonly string[]): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? '') < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

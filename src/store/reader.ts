@@ -53,7 +53,7 @@ const MOST_LOOKED_AT = 5_000;
 
 export class Reader {
   readonly #engine: ReadableEngine;
-  /** The chunk that was read last, while a chain is followed: events of one mission often lie near each other. */
+  /** The chunk that was read last, while nothing else is read: events that are wanted together often lie near each other. */
   #chunk: { readonly stream: number; readonly offset: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(engine: ReadableEngine) {
@@ -134,6 +134,21 @@ export class Reader {
   }
 
   /**
+   * The newest event of each of some missions.
+   * @param heads where they lie, by mission
+   * @returns their texts, by mission; without those of which none is left
+   */
+  newest(heads: ReadonlyMap<number, Head>): Map<number, string> {
+    this.#chunk = undefined;
+    const texts = new Map<number, string>();
+    for (const [number, { position, count }] of heads) {
+      const record = this.#record(number, position) ?? this.#beforeGap(number, count);
+      if (record !== undefined) texts.set(number, textOf(record.text));
+    }
+    return texts;
+  }
+
+  /**
    * A mission's events in the order in which they came.
    * @param after how many to leave out
    * @param head of a mission that is not over: where its latest event lies, which must be committed
@@ -154,6 +169,7 @@ export class Reader {
   }
 
   #mark(number: number, mark: number): Position | undefined {
+    this.#chunk = undefined;
     const kept = this.#engine.get(keys.mark(number, mark));
     return kept && readKept(headSchema.entries.position, kept);
   }
@@ -195,6 +211,7 @@ export class Reader {
       this.#chunk = { stream, offset: begins, bytes: value };
       return recordAt(value, offset - begins);
     }
+    this.#chunk = undefined;
     const outlived = this.#engine.get(keys.outlived(number, position));
     return outlived && recordAt(outlived, 0);
   }

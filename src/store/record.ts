@@ -41,9 +41,9 @@ export interface RecordHeader {
   readonly before: Position | undefined;
 }
 
-/** Reads the header at the start of some bytes, which may lie anywhere in memory. */
-export function readHeader(bytes: Uint8Array): RecordHeader {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES);
+/** Reads the header that begins `at` so many bytes into some, which may lie anywhere in memory. */
+export function readHeader(bytes: Uint8Array, at: number): RecordHeader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES);
   const stream = view.getUint32(12, true);
   const offset = view.getUint32(16, true) + view.getUint32(20, true) * 2 ** 32;
   return {
@@ -71,7 +71,7 @@ export function* records(chunk: Uint8Array): Iterable<FoundRecord> {
 
 /** The record that begins `at` so many bytes into a chunk of log. */
 export function recordAt(chunk: Uint8Array, at: number): FoundRecord {
-  const header = readHeader(chunk.subarray(at));
+  const header = readHeader(chunk, at);
   const start = at + HEADER_BYTES;
   return { ...header, at, text: chunk.subarray(start, start + header.textBytes) };
 }

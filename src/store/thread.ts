@@ -190,7 +190,7 @@ function writing(folder: string, gate: SharedArrayBuffer, end: () => void): Writ
     }),
     standing(numbers) {
       flush();
-      return numbers.flatMap((number) => writer?.standing(number) ?? []);
+      return writer?.standing(numbers) ?? [];
     },
     close() {
       clearInterval(timer);

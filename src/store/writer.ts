@@ -138,30 +138,30 @@ export class Writer {
     this.#commit();
   }
 
-  /** A mission as it stands; undefined if there is none of that number. */
-  standing(number: number): Standing | undefined {
+  /** Missions as they stand, without those of which there is none of that number. */
+  standing(numbers: readonly number[]): Standing[] {
+    const standing = numbers.flatMap((number) => this.#standing(number) ?? []);
+    // Events that came later than the state have changed nothing but this.
+    const later = new Map<number, Head>();
+    for (const { number, head, state } of standing)
+      if (head !== undefined && head.count > state.events) later.set(number, head);
+    const texts = this.reader.newest(later);
+    return standing.map((mission) => {
+      const text = texts.get(mission.number);
+      if (text === undefined) return mission;
+      const { ts } = v.parse(tsOfEvent, JSON.parse(text));
+      return { ...mission, state: { ...mission.state, updatedAt: ts } };
+    });
+  }
+
+  #standing(number: number): Standing | undefined {
     const kept = this.#get(keys.mission(number));
     const mission = kept && readKept(keptMissionSchema, kept);
     const keptState = this.#get(keys.state(number));
     if (mission === undefined || keptState === undefined) return undefined;
     const { missionId, executorId, createdAt } = mission;
     const state = readKept(keptStateSchema, keptState);
-    const head = this.head(number);
-    // Events that came later have changed nothing but this.
-    const ts = head && head.count > state.events ? this.#tsOf(number, head) : undefined;
-    return {
-      number,
-      missionId,
-      executorId,
-      createdAt,
-      state: ts === undefined ? state : { ...state, updatedAt: ts },
-      head,
-    };
-  }
-
-  #tsOf(number: number, head: Head): string | undefined {
-    const [text] = this.reader.recent(number, head, 1);
-    return text === undefined ? undefined : v.parse(tsOfEvent, JSON.parse(text)).ts;
+    return { number, missionId, executorId, createdAt, state, head: this.head(number) };
   }
 
   /** Whether something waits to be written by the next flush. */

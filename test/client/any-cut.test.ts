@@ -262,7 +262,7 @@ for (const keeps of [true, false])
     await fc.assert(
       fc.asyncProperty(lives, (life) => live(server, life, seen)),
       // One that never ends is not made any smaller.
-      { numRuns: 20, examples, endOnFailure: true, includeErrorInReport: true },
+      { numRuns: 10, examples, endOnFailure: true, includeErrorInReport: true },
     );
     for (const point of [
       ...['while it registers', 'before the dispatch is answered', 'during a resync', 'of what it reads', 'in silence'],

@@ -5,15 +5,17 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { createExecutor, MissionStateError, RegistrationError, type RunningMission } from '#src/client/index.js';
 import { inState, mission, post, send, serve, until } from '../server/helpers.js';
 import { dispatch, history, inReverse, operate, start } from './helpers.js';
 
+/** Each test has executors of its own, which leave with it. */
+const server = await serve({ after });
+
 test('a whole mission, with a human question', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   await start(t, server, {
     async onDispatch(assigned) {
       const running = assigned.started({ agent_runtime: 'test' });
@@ -36,7 +38,6 @@ test('a whole mission, with a human question', async (test) => {
 
 test('a question whose time is over fails its mission, and its asker is told', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   let told: Promise<string> | undefined;
   await start(t, server, {
     onDispatch(assigned) {
@@ -51,7 +52,6 @@ test('a question whose time is over fails its mission, and its asker is told', a
 
 test('pause, resume and abort, as an operator asks', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const called: string[] = [];
   let aborted: AbortSignal | undefined;
   let running: RunningMission | undefined;
@@ -79,7 +79,6 @@ test('pause, resume and abort, as an operator asks', async (test) => {
 
 test('an onDispatch that throws fails its mission; one that returns leaves it running', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   await start(t, server, {
     onDispatch(assigned) {
       const running = assigned.started();
@@ -94,7 +93,6 @@ test('an onDispatch that throws fails its mission; one that returns leaves it ru
 
 test('what types cannot refuse, an error says', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const errors: unknown[] = [];
   const attempt = (act: () => unknown): void => {
     try {
@@ -131,7 +129,6 @@ test('what types cannot refuse, an error says', async (test) => {
 
 test('data that Callboard would drop is refused, so that no mission stays without its end', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const errors: string[] = [];
   await start(t, server, {
     onDispatch(assigned) {
@@ -164,7 +161,6 @@ test('data that Callboard would drop is refused, so that no mission stays withou
 
 test('it takes dispatches from the holder of its token only, and each once', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   let begun = 0;
   const executor = await start(t, server, { onDispatch: () => void begun++ });
   const id = await dispatch(server);
@@ -189,7 +185,6 @@ test('it takes dispatches from the holder of its token only, and each once', asy
 for (const resumable of [true, false])
   test(`close ${resumable ? 'suspends' : 'lets Callboard fail'} its missions, and deregisters`, async (test) => {
     const t = inReverse(test);
-    const server = await serve(t);
     const executor = await start(t, server, {
       capabilities: resumable ? ['resumable'] : [],
       onDispatch: (assigned) => void assigned.started(),
@@ -207,7 +202,6 @@ for (const resumable of [true, false])
   });
 
 test('close waits until its last words have arrived, and deregisters then', async (t) => {
-  const server = await serve(t);
   const executor = await createExecutor({
     url: server.url,
     executorId: randomUUID(),
@@ -241,7 +235,6 @@ test('close waits until its last words have arrived, and deregisters then', asyn
 
 test('one that listens is dialled, at its own port, by the holder of its token', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const executor = await start(t, server, {
     connect: 'listen',
     onDispatch: (assigned) => assigned.started().complete(),
@@ -271,7 +264,6 @@ test('one that listens is dialled, at its own port, by the holder of its token',
 
 test('its identity file is made at the first run, for its owner only, and read at the next', async (test) => {
   const t = inReverse(test);
-  const server = await serve(t);
   const folder = mkdtempSync(join(tmpdir(), 'callboard-client-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const identityFile = join(folder, 'executor.json');
@@ -285,9 +277,7 @@ test('its identity file is made at the first run, for its owner only, and read a
   assert.equal(second.id, first.id);
 });
 
-test('a registration that is refused rejects, and says why', async (test) => {
-  const t = inReverse(test);
-  const server = await serve(t);
+test('a registration that is refused rejects, and says why', async () => {
   const refused = createExecutor({
     url: server.url,
     executorId: randomUUID(),

@@ -225,47 +225,51 @@ test('a thread that dies forgets nothing: its missions are rebuilt from the stor
   assert.equal((await mission(server, 'asks')).state, 'running');
 });
 
-test('a question keeps its time over a restart', async (t) => {
+test('over two restarts', async (t) => {
   const dataDir = folder(t);
   const first = await serve(t, { dataDir });
   const asking = await executor(t, first);
+  const resumable = await executor(t, first, { capabilities: ['resumable'] });
+  const other = await executor(t, first);
   for (const id of ['soon', 'later']) await first.registry.assignMission(id, asking.executorId);
+  await first.registry.assignMission('suspended', resumable.executorId);
+  await first.registry.assignMission('failed', other.executorId);
   const in500 = new Date(Date.now() + 500).toISOString();
   asking.event('mission.hitl_required', 'soon', { hitl_id: 'h', prompt: 'p', expires_at: in500 });
   asking.event('mission.hitl_required', 'later', { hitl_id: 'h', prompt: 'p', expires_at: '2100-01-01T00:00:00Z' });
   await inState(first, 'later', 'hitl-required');
-  await first.close();
-  const second = await serve(t, { dataDir });
-  await inState(second, 'soon', 'failed');
-  assert.equal((await mission(second, 'soon')).error, 'hitl_expired');
-  assertError(
-    await post(`${second.url}/api/v1/missions/soon/hitl_response`, { hitl_id: 'h', response: 'r' }),
-    'hitl_expired',
-  );
-  assert.equal((await mission(second, 'later')).state, 'hitl-required');
-  await second.close();
-  const third = await serve(t, { dataDir });
-  assertError(
-    await post(`${third.url}/api/v1/missions/soon/hitl_response`, { hitl_id: 'h', response: 'r' }),
-    'hitl_expired',
-  );
-});
-
-test('missions of an executor that left are as it left them, after a restart too', async (t) => {
-  const dataDir = folder(t);
-  const first = await serve(t, { dataDir });
-  const resumable = await executor(t, first, { capabilities: ['resumable'] });
-  const other = await executor(t, first);
-  await first.registry.assignMission('suspended', resumable.executorId);
-  await first.registry.assignMission('failed', other.executorId);
   for (const { executorId } of [resumable, other])
     assert.equal((await send(`${first.url}/api/v1/executors/${executorId}`, { method: 'DELETE' })).status, 204);
   await first.close();
+
+  const respond = (server: CallboardServer) =>
+    post(`${server.url}/api/v1/missions/soon/hitl_response`, { hitl_id: 'h', response: 'r' });
   const second = await serve(t, { dataDir });
-  await inState(second, 'suspended', 'suspended');
-  await inState(second, 'failed', 'failed');
-  assert.equal((await mission(second, 'failed')).error, 'executor_deregistered');
-  assert.equal((await send(`${second.url}/api/v1/executors/${other.executorId}`)).status, 404);
+  await t.test('a question keeps its time', async () => {
+    await inState(second, 'soon', 'failed');
+    assert.equal((await mission(second, 'soon')).error, 'hitl_expired');
+    assertError(await respond(second), 'hitl_expired');
+    assert.equal((await mission(second, 'later')).state, 'hitl-required');
+  });
+  await t.test('missions of an executor that left are as it left them', async () => {
+    await inState(second, 'suspended', 'suspended');
+    await inState(second, 'failed', 'failed');
+    assert.equal((await mission(second, 'failed')).error, 'executor_deregistered');
+    assert.equal((await send(`${second.url}/api/v1/executors/${other.executorId}`)).status, 404);
+  });
+  await second.close();
+
+  const third = await serve(t, { dataDir, executorTimeout: 500 });
+  await t.test('a question whose time ran out is known as that', async () => {
+    assertError(await respond(third), 'hitl_expired');
+  });
+  await t.test('an executor that does not come back is deregistered', async () => {
+    const answer = await until(async () => {
+      const got = await send(`${third.url}/api/v1/executors/${asking.executorId}`);
+      return got.status !== 200 && got;
+    });
+    assertError(answer, 'executor_not_found');
+  });
 });
 
 test('a hundred thousand missions are back before the server answers, and say how far that is', async (t) => {
@@ -283,18 +287,4 @@ test('a hundred thousand missions are back before the server answers, and say ho
     assert.deepEqual([state, iterations(events ?? [])], ['running', [0]]);
   }
   assert.match(lines.join(''), /"done":100000,"of":100000,"msg":"missions are back"/);
-});
-
-test('an executor that does not come back after a restart is deregistered', async (t) => {
-  const dataDir = folder(t);
-  const first = await serve(t, { dataDir });
-  const { executorId } = await executor(t, first);
-  await first.close();
-
-  const second = await serve(t, { dataDir, executorTimeout: 500 });
-  const answer = await until(async () => {
-    const got = await send(`${second.url}/api/v1/executors/${executorId}`);
-    return got.status !== 200 && got;
-  });
-  assertError(answer, 'executor_not_found');
 });

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { CommitGate } from '#src/store/commit-gate.js';
 import { openLmdb } from '#src/store/lmdb-engine.js';
+import { built } from '../built.js';
 import { bytes, newFolder, openFor, put, textOf } from './engines.js';
 
 test('what comes when the gate is shut is refused and changes nothing', (t) => {
@@ -23,21 +26,20 @@ test('who shuts the gate waits for the commit under way, and no longer than he s
 });
 
 test('a process whose thread commits all the time ends when it is told to', async (t) => {
-  const src = new URL('../../src/store/', import.meta.url).href;
+  const src = pathToFileURL(join(built, 'src', 'store', '/')).href;
   const thread = `const { parentPort, workerData: { folder, memory } } = require('node:worker_threads');
-    import('tsx/esm/api').then(async ({ register }) => {
-      register();
-      const { openLmdb } = await import('${src}lmdb-engine.ts');
-      const { CommitGate } = await import('${src}commit-gate.ts');
+    (async () => {
+      const { openLmdb } = await import('${src}lmdb-engine.js');
+      const { CommitGate } = await import('${src}commit-gate.js');
       const engine = openLmdb(folder, { gate: new CommitGate(memory) });
       for (let n = 0; ; n++) {
         engine.commit(new Map(Array.from({ length: 20000 }, (_, key) => ['k' + key, Buffer.from(String(n))])));
         if (n === 0) parentPort.postMessage('committed');
       }
-    });`;
+    })();`;
   const program = `import { once } from 'node:events';
     import { Worker } from 'node:worker_threads';
-    import { CommitGate } from '${src}commit-gate.ts';
+    import { CommitGate } from '${src}commit-gate.js';
     const gate = new CommitGate();
     process.on('exit', () => gate.shut(10_000));
     const workerData = { folder: process.env.FOLDER, memory: gate.memory };
@@ -45,7 +47,7 @@ test('a process whose thread commits all the time ends when it is told to', asyn
     await once(worker, 'message');
     await new Promise((resolve) => setTimeout(resolve, Number(process.env.AFTER)));
     process.exit(7);`;
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+  const args = ['--input-type=module', '--eval', program];
   for (const after of [10, 21, 32, 43]) {
     const folder = newFolder(t);
     const env = { ...process.env, FOLDER: folder, AFTER: String(after) };

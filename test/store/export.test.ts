@@ -195,7 +195,7 @@ test('an export holds all that was written, and a store that is made from it has
       const events = expected.filter((line) => line.startsWith('{"type":"event"')).length;
       assert.deepEqual(counts, { executors: story.executors.length, missions: story.missions.length, events });
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   );
 });
 

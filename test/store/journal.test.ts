@@ -16,7 +16,7 @@ function take(reader: JournalReader) {
     state: (mission, json) => states.push([mission, Buffer.from(json).toString()]),
     chunk(offset, bytes) {
       for (let at = 0; at < bytes.length; ) {
-        const { textBytes, mission, ordinal, before } = readHeader(bytes.subarray(at));
+        const { textBytes, mission, ordinal, before } = readHeader(bytes, at);
         const text = Buffer.from(bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + textBytes)).toString();
         records.push({ offset: offset + at, mission, ordinal, text, before });
         at += recordSize(textBytes);

@@ -5,21 +5,23 @@ import { readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFi
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { openLmdb, STORE_FILE } from '#src/store/lmdb-engine.js';
 import { StorageError, type StorageErrorCode } from '#src/store/storage-error.js';
+import { built } from '../built.js';
 import { entriesOf, newFolder, openFor, put, textOf } from './engines.js';
 
-const SOURCE = new URL('../../src/store/lmdb-engine.ts', import.meta.url);
+const ENGINE = JSON.stringify(pathToFileURL(join(built, 'src', 'store', 'lmdb-engine.js')).href);
 
 /** A process that runs a script with `openLmdb` and the store's `folder`. */
 function run(t: TestContext, folder: string, script: string): ChildProcess & { lines: AsyncIterator<string> } {
   const program = `import { writeSync } from 'node:fs';
-    import { openLmdb } from ${JSON.stringify(SOURCE.href)};
+    import { openLmdb } from ${ENGINE};
     const folder = ${JSON.stringify(folder)};
     const say = (text) => writeSync(1, text + '\\n');
     ${script}`;
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+  const args = ['--input-type=module', '--eval', program];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   return Object.assign(child, { lines: createInterface(child.stdout)[Symbol.asyncIterator]() });
@@ -185,9 +187,7 @@ test('a thread that reads beside the one that writes sees whole commits only, an
   const engine = openFor(t, folder);
   put(engine, { a: '0', b: '0' });
   const program = `const { parentPort, workerData } = require('node:worker_threads');
-    import('tsx/esm/api').then(async ({ register }) => {
-      register();
-      const { openLmdb } = await import(${JSON.stringify(SOURCE.href)});
+    import(${ENGINE}).then(({ openLmdb }) => {
       const engine = openLmdb(workerData, { readOnly: true });
       const read = (key) => Buffer.from(engine.get(key)).toString('latin1', 0, 5).trim();
       parentPort.postMessage('ready');
@@ -223,7 +223,7 @@ test('who opens a store for reading and then for writing is told to do it the ot
 
 test('a commit is on disk when it returns', (t) => {
   const folder = newFolder(t);
-  const program = `import { openLmdb } from ${JSON.stringify(SOURCE.href)};
+  const program = `import { openLmdb } from ${ENGINE};
     import { writeSync } from 'node:fs';
     const engine = openLmdb(${JSON.stringify(folder)});
     writeSync(1, 'begin ');
@@ -231,7 +231,7 @@ test('a commit is on disk when it returns', (t) => {
     writeSync(1, 'end ');`;
   const log = join(folder, 'strace');
   const calls = 'trace=write,pwrite64,pwritev,fdatasync,openat';
-  const args = ['-f', '-y', '-o', log, '-e', calls, process.execPath, '--import', 'tsx', '--input-type=module', '-e'];
+  const args = ['-f', '-y', '-o', log, '-e', calls, process.execPath, '--input-type=module', '-e'];
   if (spawnSync('strace', [...args, program]).error !== undefined) return t.skip('there is no strace');
   const lines = readFileSync(log, 'utf8').split('\n');
   assert.ok(lines.some((line) => /openat.*store\.mdb", O_WRONLY\|O_DSYNC.*= \d/.test(line)));

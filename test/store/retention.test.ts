@@ -366,7 +366,7 @@ const optionsOf = (maxBytes: number | undefined): RetentionOptions => ({
 test('what is to be kept is read back whole, what is not is gone: over crashes, failures and bounds', () => {
   fc.assert(
     fc.property(steps, bounds, (steps, maxBytes) => run(new MemoryEngine(), steps, optionsOf(maxBytes))),
-    { numRuns: 150 },
+    { numRuns: 50 },
   );
 });
 
@@ -440,7 +440,7 @@ test('events that came before their mission was created outlive their log', () =
 test('where the store is too large, what ended first goes first, and no more than it takes', () => {
   const maxBytes = 400_000;
   const scene = new Scene(new MemoryEngine(), { retain: RETAIN * 1_000, maxBytes });
-  for (let count = 0; count < 1_000; count++) {
+  for (let count = 0; count < 500; count++) {
     scene.create(`mission-${count}`);
     const [mission] = scene.live;
     assert.ok(mission);
