@@ -1,12 +1,14 @@
-/** The scenarios about the registry, tiny: all is registered, picked and kept, and the report is whole. */
+/** The scenarios about the registry, tiny: all is registered and kept, and the report is whole. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Report } from '#bench/report.js';
 import { smoke } from './smoke.js';
 
-/** A smoke run in which every contender has every figure. */
+const reports = smoke(['register', 'missions', 'recovery']);
+
+/** The report of a smoke run in which every contender has every figure. */
 async function whole(scenario: string, names: readonly string[]): Promise<Report> {
-  const report = await smoke(scenario);
+  const report = (await reports)(scenario);
   assert.deepEqual(report.contenders, names);
   if (process.platform === 'linux')
     for (const { title, samples } of report.figures) assert.deepEqual(Object.keys(samples), names, title);
@@ -16,12 +18,6 @@ async function whole(scenario: string, names: readonly string[]): Promise<Report
 test('register: every executor is registered, over REST and in the registry', async () => {
   const { curves } = await whole('register', ['callboard', 'baseline', 'registry alone']);
   for (const points of Object.values(curves[0]?.points ?? {})) assert.equal(points.length, 10);
-});
-
-test('pick: the index and the scan pick the same executors', async () => {
-  const { curves } = await whole('pick', ['callboard', 'linear scan', 'floor: in turn']);
-  const sizes = curves[0]?.points.callboard?.map(([size]) => size);
-  assert.deepEqual(sizes, [100, 1000]);
 });
 
 test('missions: every mission is kept with its events', async (t) => {
