@@ -24,7 +24,7 @@ function assertWhole({ contenders, figures, distributions }: Report, names: read
   }
 }
 
-const reports = smoke(['latency', 'soak']);
+const reports = smoke(['latency', 'soak', 'register']);
 
 test('latency: the subscriber hears of every change, in order', async () => {
   const report = (await reports)('latency');
@@ -38,6 +38,12 @@ test('soak: executors come and go, every mission is done, and memory is a curve'
   const replaced = report.figures.find(({ title }) => title === 'executors replaced')?.samples.callboard?.[0] ?? 0;
   assert.ok(replaced > 0, 'no executor was replaced');
   if (process.platform === 'linux') assert.ok((report.curves[0]?.points.callboard?.length ?? 0) > 1);
+});
+
+test('register: every executor is registered, over REST and in the registry', async () => {
+  const report = (await reports)('register');
+  assertWhole(report, ['callboard', 'baseline', 'registry alone']);
+  for (const points of Object.values(report.curves[0]?.points ?? {})) assert.equal(points.length, 10);
 });
 
 test('a server that runs already is measured by its URL, alone', async () => {
