@@ -12,13 +12,13 @@ const mostSteps = 6;
 /** From this ratio of the highest to the lowest value on, a linear axis would hide the lowest. */
 const tooFarApart = 50;
 
-const compact = (value: number) => value.toLocaleString('en', { notation: 'compact', maximumSignificantDigits: 3 });
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 });
 
 function axis(values: readonly number[], scale: (value: number) => number, logarithmic: boolean): Axis {
   const start = scale(values[0] ?? 0);
   const length = scale(values.at(-1) ?? 1) - start;
   const at = (value: number) => Math.min(1, Math.max(0, (scale(value) - start) / length));
-  return { at, ticks: values.map((value) => ({ at: at(value), label: compact(value) })), logarithmic };
+  return { at, ticks: values.map((value) => ({ at: at(value), label: compact.format(value) })), logarithmic };
 }
 
 /** From 0, or from a little below the lowest value if `fromZero` is false. Values may be any, but not negative. */

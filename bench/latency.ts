@@ -16,12 +16,12 @@ export const latency: Scenario<'connections' | 'missions' | 'rate' | 'duration' 
     rate: {
       help: 'events a second (0: a quarter of what each server takes at most, which is measured first)',
       default: 0,
-      smoke: 2000,
+      smoke: 400,
       lowest: 0,
     },
     duration: { help: 'seconds at that rate', default: 5, smoke: 1 },
     warmup: { help: 'seconds before: at that rate or, where it is 0, at most', default: 2, smoke: 1 },
-    threads: { help: "Callboard's actor threads", default: 2, smoke: 2 },
+    threads: { help: "Callboard's actor threads", default: 2, smoke: 1 },
     runs: { help: 'runs of each server, in turn', default: 3, smoke: 1 },
   },
   async run({ connections, missions, rate, duration, warmup, threads, runs }, surroundings) {

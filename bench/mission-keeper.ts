@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Ref } from '../src/actor/index.js';
-import { createRegistry, type EventEnvelope } from '../src/index.js';
+import type { EventEnvelope } from '../src/index.js';
 import { applyEvent, type Envelope, type Mission } from './baseline-mission.js';
 import type collecting from './collecting-actor.js';
 import { collectHere, collectingModule } from './collecting-actor.js';
@@ -27,6 +27,8 @@ interface Keeper extends AsyncDisposable {
 
 /** @param dataDir where it keeps things on disk; undefined: nowhere */
 async function callboard(executorIds: readonly string[], threads: number, dataDir?: string): Promise<Keeper> {
+  // Here, so that none of it is in memory beside the plain objects.
+  const { createRegistry } = await import('../src/index.js');
   const registry = await createRegistry({ threads, dataDir });
   const { system } = registry.supervisor;
   for (const executor_id of executorIds) {

@@ -10,7 +10,6 @@ import { readAnonymousMemory } from './memory.js';
 import type { Report } from './report.js';
 import type { Scenario } from './scenario.js';
 import { callboard } from './servers.js';
-import { storeMissions } from './stored-missions.js';
 
 interface Result {
   seconds: number;
@@ -26,6 +25,8 @@ async function measure(missions: number, events: number, threads: number): Promi
   process.once('exit', remove);
   const agent = new Agent({ keepAlive: true });
   try {
+    // Here, so that the other scenarios and the help do not load the store.
+    const { storeMissions } = await import('./stored-missions.js');
     storeMissions(folder, missions, events);
     const start = performance.now();
     const { url, pid, stop } = await callboard.start(threads, folder);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRegistry, type ExecutorRegisterRequest } from '../src/index.js';
+import type { ExecutorRegisterRequest } from '../src/index.js';
 import { type Contender, compare, figureOf } from './compare.js';
 import { readCpuTime } from './cpu.js';
 import { inParallel } from './executors.js';
@@ -60,6 +60,8 @@ async function inTenths(
 /** The asynchronous registry. Its file of tokens is written meanwhile, and the last write is counted, too. */
 async function measureRegistry({ executors, threads }: Values, folder: string): Promise<Tenth[]> {
   process.env.AIWG_EXECUTOR_IDENTITY_STORE = join(folder, 'executor-identities.json');
+  // Here, so that the other scenarios and the help do not load all of it.
+  const { createRegistry } = await import('../src/index.js');
   await using registry = await createRegistry({ threads });
   const tenths = await inTenths(executors, process.pid, async (requests) => {
     for (const [index, request] of requests.entries()) {

@@ -17,12 +17,12 @@ export const soak: Scenario<Name> = {
   parameters: {
     duration: { help: 'seconds', default: 600, smoke: 3 },
     warmup: { help: 'of them, seconds whose memory does not count', default: 120, smoke: 0, lowest: 0 },
-    rate: { help: 'missions a second', default: 200, smoke: 20 },
+    rate: { help: 'missions a second', default: 200, smoke: 10 },
     concurrency: { help: 'missions under way at once, at most', default: 64, smoke: 8 },
     executors: { help: 'executors at a time', default: 8, smoke: 2 },
     turnover: { help: 'seconds after which one of them leaves and another comes', default: 5, smoke: 1 },
     progress: { help: 'mission.progress events of each mission, at most 48', default: 20, smoke: 2 },
-    threads: { help: "Callboard's actor threads", default: 2, smoke: 2 },
+    threads: { help: "Callboard's actor threads", default: 2, smoke: 1 },
   },
   takesUrl: true,
   async run({ duration, warmup, rate, concurrency, executors, turnover, progress, threads }, surroundings) {

@@ -24,9 +24,12 @@ export function ratio(a: readonly number[], b: readonly number[]): Spread {
   return { median, min, max };
 }
 
+/** Made once: making one takes far longer than using it. */
+const threeDigits = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+
 /** Three significant digits, whole where it is 100 or more: `617,000`, `4.95`, `0.0712`; a dash where there is no number. */
 export function figure(value: number): string {
-  return Number.isFinite(value) ? value.toLocaleString('en', { maximumSignificantDigits: 3 }) : '–';
+  return Number.isFinite(value) ? threeDigits.format(value) : '–';
 }
 
 /** The lowest and the highest, `4.90–5.02`; empty where they are the same. */

@@ -9,6 +9,8 @@ import { smoke } from './smoke.js';
 const withoutErlang = erlangAbsent();
 const erlang = withoutErlang === undefined ? ['erlang'] : [];
 
+const reports = smoke(['actor-pingpong', 'actor-skynet', 'actor-spawn', 'lane']);
+
 function assertWhole({ contenders, figures, notes }: Report, names: readonly string[]): void {
   assert.deepEqual(contenders, names);
   for (const { title, samples } of figures) {
@@ -19,19 +21,19 @@ function assertWhole({ contenders, figures, notes }: Report, names: readonly str
 }
 
 test('actor-pingpong: every contender receives the ball as often as it was sent', async () => {
-  assertWhole(await smoke('actor-pingpong'), ['callboard', 'callboard, two threads', 'nact', ...erlang]);
+  assertWhole((await reports)('actor-pingpong'), ['callboard', 'callboard, two threads', 'nact', ...erlang]);
 });
 
 test('actor-skynet: the leaves of every contender add up', async () => {
-  assertWhole(await smoke('actor-skynet'), ['callboard', ...erlang]);
+  assertWhole((await reports)('actor-skynet'), ['callboard', ...erlang]);
 });
 
 test('actor-spawn: every contender starts as many actors as it should, and stops all', async () => {
-  assertWhole(await smoke('actor-spawn'), ['callboard', 'callboard, on a thread', 'nact', ...erlang]);
+  assertWhole((await reports)('actor-spawn'), ['callboard', 'callboard, on a thread', 'nact', ...erlang]);
 });
 
 test('lane: all that is sent to a thread is taken there, and every question answered', async () => {
-  const { contenders, figures, distributions } = await smoke('lane');
+  const { contenders, figures, distributions } = (await reports)('lane');
   assert.deepEqual(contenders, ['callboard', 'a MessagePort alone']);
   for (const { title, samples } of figures) {
     assert.deepEqual(Object.keys(samples), title.startsWith('blocking') ? ['callboard'] : contenders, title);

@@ -58,6 +58,7 @@ const mistakes: [args: string[], says: RegExp][] = [
   [['--smoke', 'ingest'], /unexpected argument "ingest"/],
   [['ingest', '--smoke=maybe'], /--smoke must be true or false, not "maybe"/],
   [['ingest', '--url', '127.0.0.1:7337'], /--url must be an http:\/\/ URL without a path, not "127\.0\.0\.1:7337"/],
+  [['latency', '--smoke', '--url', 'http://127.0.0.1:9'], /--url is not for latency/],
   [['ingest', '--json', '--smoke'], /--json needs a value, the path of a file/],
 ];
 
@@ -100,30 +101,23 @@ test('the environment is not looked at', async () => {
   assert.match(stderr, /^callboard bench: cannot write the results: ENOENT/);
 });
 
-test('a smoke run checks its outcomes and writes its files', { timeout: 60_000 }, async () => {
-  const [json, html] = [join(folder, 'rest.json'), join(folder, 'rest.html')];
-  const { code, stdout, stderr } = await callboard([
-    'bench',
-    'rest-under-load',
-    '--smoke',
-    '--json',
-    json,
-    '--html',
-    html,
-  ]).ended;
+test('a smoke run checks its outcomes and writes its files', async () => {
+  const [json, html] = [join(folder, 'pick.json'), join(folder, 'pick.html')];
+  const { code, stdout, stderr } = await callboard(['bench', 'pick', '--smoke', '--json', json, '--html', html]).ended;
   assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
-  assert.match(stdout, /^rest-under-load: as it should be: callboard, .*\n/);
+  assert.match(stdout, /^pick: as it should be: callboard, .*\n/);
   const measurements = v.parse(v.strictTuple([v.strictObject(measurementsSchema.item.entries)]), readJson(json));
   const [{ scenario, parameters, report }] = measurements;
   assert.deepEqual(
     { scenario, parameters },
-    { scenario: 'rest-under-load', parameters: benchSettings(['rest-under-load', '--smoke']).tasks[0]?.parameters },
+    { scenario: 'pick', parameters: benchSettings(['pick', '--smoke']).tasks[0]?.parameters },
   );
-  assert.deepEqual(report.contenders, ['callboard', 'baseline']);
-  assert.equal(report.distributions.length, 2);
-  for (const { samples } of report.figures)
-    assert.deepEqual(Object.keys(samples).sort(), [...report.contenders].sort());
-  assert.match(readFileSync(html, 'utf8'), /<section id="rest-under-load">/);
+  assert.deepEqual(report.contenders, ['callboard', 'linear scan', 'floor: in turn']);
+  assert.equal(report.figures.length, 4);
+  for (const { samples } of report.figures) assert.deepEqual(Object.keys(samples), report.contenders);
+  const sizes = report.curves[0]?.points.callboard?.map(([size]) => size);
+  assert.deepEqual(sizes, [100, 1000]);
+  assert.match(readFileSync(html, 'utf8'), /<section id="pick">/);
 });
 
 const readJson = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));

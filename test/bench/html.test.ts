@@ -17,12 +17,10 @@ function parsed(page: string): { elements: string[]; texts: string[] } {
   const [, body = ''] = /^<!DOCTYPE html>\n(.*)$/s.exec(page) ?? [];
   const [elements, texts, open]: [string[], string[], string[]] = [[], [], []];
   const tokens = /<(\/?)([a-z][a-z0-9]*)((?: [a-zA-Z-]+="[^"<]*")*)( ?\/)?>|([^<]+)|(.)/gs;
-  for (const [whole, closes, name = '', attributes = '', empty, text, stray] of body.matchAll(tokens)) {
-    assert.equal(
-      stray,
-      undefined,
-      `markup that is none: ${JSON.stringify(body.slice(body.indexOf(whole)).slice(0, 80))}`,
-    );
+  for (const token of body.matchAll(tokens)) {
+    const [, closes, name = '', attributes = '', empty, text, stray] = token;
+    if (stray !== undefined)
+      assert.fail(`markup that is none: ${JSON.stringify(body.slice(token.index, token.index + 80))}`);
     assert.doesNotMatch(text ?? attributes, /&(?!#\d+;)/);
     if (text !== undefined) texts.push(text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code))));
     else if (closes) assert.equal(open.pop(), name, `</${name}> closes something else`);

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Report } from '#bench/report.js';
 import { baseline } from '#bench/servers.js';
-import { callboard } from '../cli/callboard.js';
 import { smoke } from './smoke.js';
 
 /** That every figure is there for each contender, CPU time where the system has it, and each distribution rises. */
@@ -25,30 +24,32 @@ function assertWhole({ contenders, figures, distributions }: Report, names: read
   }
 }
 
+const reports = smoke(['latency', 'soak', 'register']);
+
 test('latency: the subscriber hears of every change, in order', async () => {
-  const report = await smoke('latency');
+  const report = (await reports)('latency');
   assertWhole(report, ['callboard', 'baseline']);
   assert.equal(report.distributions.length, 1);
 });
 
-test('latency cannot measure a server from outside, and says so', async () => {
-  const { code, stderr } = await callboard(['bench', 'latency', '--smoke', '--url', 'http://127.0.0.1:9']).ended;
-  assert.match(stderr, /--url is not for latency/);
-  assert.equal(code, 2);
-});
-
 test('soak: executors come and go, every mission is done, and memory is a curve', async () => {
-  const report = await smoke('soak');
+  const report = (await reports)('soak');
   assertWhole(report, ['callboard']);
   const replaced = report.figures.find(({ title }) => title === 'executors replaced')?.samples.callboard?.[0] ?? 0;
   assert.ok(replaced > 0, 'no executor was replaced');
   if (process.platform === 'linux') assert.ok((report.curves[0]?.points.callboard?.length ?? 0) > 1);
 });
 
+test('register: every executor is registered, over REST and in the registry', async () => {
+  const report = (await reports)('register');
+  assertWhole(report, ['callboard', 'baseline', 'registry alone']);
+  for (const points of Object.values(report.curves[0]?.points ?? {})) assert.equal(points.length, 10);
+});
+
 test('a server that runs already is measured by its URL, alone', async () => {
   const { url, stop } = await baseline.start(1, '');
   try {
-    const report = await smoke('ingest-small', url);
+    const report = (await smoke(['ingest-small'], url))('ingest-small');
     assert.deepEqual(report.contenders, [url.host]);
     assert.deepEqual(report.figures.find(({ title }) => title === 'main thread µs/event')?.samples, {});
   } finally {

@@ -8,6 +8,7 @@ import { createSystem } from '#src/actor/index.js';
 import connection, { type ConnectionInput, type Peer } from '#src/server/connection.js';
 import type { SocketMessage } from '#src/server/socket.js';
 import { collector } from '../actors/collector.js';
+import { codePoints } from '../code-points.js';
 
 type Role = Peer['role'];
 
@@ -32,7 +33,7 @@ interface Sent {
 const keys = fc.uint8Array({ minLength: 4, maxLength: 4 });
 const texts = fc.oneof(
   { weight: 4, arbitrary: fc.string({ maxLength: 300 }) },
-  { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom('\0', 'x', 'ü', '€', '😀'), maxLength: 200 }) },
+  { weight: 2, arbitrary: fc.string({ unit: codePoints, maxLength: 200 }) },
   { weight: 1, arbitrary: fc.constantFrom('x'.repeat(125), 'x'.repeat(126), 'ü'.repeat(40_000), '') },
 );
 const whole = fc.tuple(texts, keys).map(

@@ -18,9 +18,10 @@ import type { Position } from '#src/store/record.js';
 import { splitLines } from '#src/store/split-lines.js';
 import { StorageError } from '#src/store/storage-error.js';
 import { nextStream, Writer } from '#src/store/writer.js';
+import { codePoints } from '../code-points.js';
 import { entriesOf, newFolder, openFor } from './engines.js';
 
-const text = fc.string({ unit: 'binary', maxLength: 12 });
+const text = fc.string({ unit: codePoints, maxLength: 12 });
 const name = fc.oneof(text, fc.constantFrom('zwei ü', 'line\nfeed', '\u2028', '😀', '\ud800', '"', '\\', ''));
 const time = fc
   .date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
