@@ -1,7 +1,6 @@
 /** A worker thread as the calling thread sees it: a piscina pool of one, its lane and its control endpoint. */
 import { MessageChannel, type MessagePort, type ResourceLimits } from 'node:worker_threads';
-import type { Remote } from 'comlink';
-import { wrap } from 'comlink/dist/esm/comlink.mjs';
+import { type Remote, wrap } from 'comlink';
 import { Piscina } from 'piscina';
 import type { BatchReader } from '../lane/batch.js';
 import { createLaneEnds, Lane } from '../lane/lane.js';

@@ -1,6 +1,6 @@
 /** The inside of a worker thread: a host with a lane in front of it, for as long as the thread lives. */
 import type { MessagePort } from 'node:worker_threads';
-import { expose } from 'comlink/dist/esm/comlink.mjs';
+import { expose } from 'comlink';
 import { Lane, type LaneEnd } from '../lane/lane.js';
 import { allowTypeScript } from '../lane/typescript.js';
 import type { AnyBehaviour } from './behaviour.js';

@@ -1,7 +1,6 @@
 /** The store as the supervisor sees it: what it has kept, and what it asks for. Its work is done on two threads. */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import type { Remote } from 'comlink';
-import { proxy, wrap } from 'comlink/dist/esm/comlink.mjs';
+import { proxy, type Remote, wrap } from 'comlink';
 import { Piscina } from 'piscina';
 import { CommitGate } from './commit-gate.js';
 import { closeJournal, type SharedJournal } from './journal.js';

@@ -3,7 +3,7 @@
  * written. Neither is ever ended from outside while it is at work (see commit-gate.ts).
  */
 import type { MessagePort } from 'node:worker_threads';
-import { expose } from 'comlink/dist/esm/comlink.mjs';
+import { expose } from 'comlink';
 import { CommitGate } from './commit-gate.js';
 import type { Engine } from './engine.js';
 import { createJournal, type SharedJournal } from './journal.js';
