@@ -24,7 +24,7 @@ export type Served = Pick<CallboardServer, 'url'>;
 /** Waits until `look` gives something, without a timer of its own choosing what is soon enough. */
 export async function until<T>(
   look: () => T | undefined | false | Promise<T | undefined | false>,
-  patience = 10_000,
+  patience = 30_000,
 ): Promise<T> {
   for (const deadline = Date.now() + patience; ; ) {
     const found = await look();

@@ -401,7 +401,7 @@ class World {
   }
 }
 
-test(`${WORLDS * KILLS} kills at random moments break no promise`, { timeout: 240_000 }, async (t) => {
+test(`${WORLDS * KILLS} kills at random moments break no promise`, { timeout: 480_000 }, async (t) => {
   const seed = Number(process.env.CALLBOARD_KILL_SEED ?? randomInt(2 ** 31));
   const worlds = await Promise.all(
     Array.from({ length: WORLDS }, async (_, index) => {
