@@ -217,6 +217,8 @@ export function executorActor<Kept>(
         for (const ref of executor.missions.values())
           context.tell(ref, { type: 'executor-left', resumable: message.resumable });
         executor.connection = undefined;
+        // A registration of an executor that has left is a new one.
+        executor.lastEventTs = undefined;
         break;
       default:
         onRequest(executor, message, context);
