@@ -26,6 +26,16 @@ interface Known {
   dispatched: Dispatched | undefined;
 }
 
+/** Asking an executor once to take a mission. */
+interface Attempt {
+  /** It was asked before, and may have it: one that says 409 does. */
+  readonly isRepeated: boolean;
+  /** When it has taken too long. */
+  readonly deadline: AbortSignal;
+  /** Ends the attempt, be it that the deadline has come. */
+  readonly signal: AbortSignal;
+}
+
 export class Dispatcher {
   readonly #supervisor: Supervisor<string>;
   readonly #log: Logger;
@@ -49,7 +59,7 @@ export class Dispatcher {
       log,
       forwarding: this.#forwarding,
       dispatchedOf: (missionId) => this.#known.get(missionId)?.dispatched,
-      forward: ({ sessionId, payload }, executor, signal) => this.#forward(sessionId, payload, executor, { signal }),
+      forward: (dispatched, executor, signal) => this.#forward(dispatched, executor, { isRepeated: true, signal }),
       onAnswer: (missionId, answer) => this.#settle(missionId, answer),
     });
   }
@@ -108,7 +118,7 @@ export class Dispatcher {
         missions.withdraw(missionId);
         throw error;
       });
-      answer = await this.#forward(sessionId, payload, picked);
+      answer = await this.#forward({ sessionId, payload }, picked, { isRepeated: false });
     } finally {
       this.#forwarding.delete(missionId);
     }
@@ -225,24 +235,28 @@ export class Dispatcher {
   }
 
   /**
-   * @param replay given where it was forwarded before, and may have arrived: an executor that says 409 has it. Its signal
-   *   ends it
+   * Forwards a mission to its executor, which has one time limit for that, however often it is asked.
+   * @param signal ends it before its time
    */
-  async #forward(
-    sessionId: string,
-    payload: DispatchPayload,
+  #forward(
+    dispatched: Dispatched,
     executor: ExecutorRegistration,
-    replay?: { readonly signal?: AbortSignal },
+    { isRepeated, signal }: { readonly isRepeated: boolean; readonly signal?: AbortSignal },
   ): Promise<DispatchAnswer> {
+    const deadline = AbortSignal.timeout(this.#timeout);
+    const ends = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+    return this.#attempt(dispatched, executor, { isRepeated, deadline, signal: ends });
+  }
+
+  async #attempt(dispatched: Dispatched, executor: ExecutorRegistration, attempt: Attempt): Promise<DispatchAnswer> {
+    const { sessionId, payload } = dispatched;
     const { executorId, a2aInstanceId, transportEndpoints, token } = executor;
+    const { isRepeated, deadline, signal } = attempt;
     const missionId = payload.mission_id;
     const rest = transportEndpoints.rest.replace(/\/+$/, '');
-    const timeout = AbortSignal.timeout(this.#timeout);
-    const again = replay !== undefined;
-    const signal = replay?.signal === undefined ? timeout : AbortSignal.any([timeout, replay.signal]);
     const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
       // It may have shown by itself meanwhile that the first one arrived.
-      this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, again);
+      this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, isRepeated);
       return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
     };
     const post = (url: string): Promise<Response> =>
@@ -259,7 +273,7 @@ export class Dispatcher {
         await response.body?.cancel();
         response = await post(`${rest}/dispatch`);
       }
-      if (!response.ok && !(again && response.status === 409)) {
+      if (!response.ok && !(isRepeated && response.status === 409)) {
         await response.body?.cancel();
         return failed('executor_rejected', `it answered ${response.status}`);
       }
@@ -269,15 +283,15 @@ export class Dispatcher {
       const { directory, missions } = this.#supervisor;
       const state = directory.missions.get(missionId)?.state;
       if (state === undefined || state === 'aborted') this.#supervisor.tellAborted(executorId, missionId);
-      else if (!again || state === 'queued') missions.assign(missionId, executorId);
+      else if (!isRepeated || state === 'queued') missions.assign(missionId, executorId);
       // Unless it has left once more.
       else if (state === 'suspended' && directory.executors.has(executorId)) missions.reassign(missionId, executorId);
       return assigned(payload, executorId, a2aInstanceId, estimatedStart);
     } catch (error) {
-      if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
+      if (deadline.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
       if (signal.aborted) throw error;
       // Where the connection was cut, it may have arrived and only its answer be lost: asked again, the executor says so.
-      if (!again) return this.#forward(sessionId, payload, executor, {});
+      if (!isRepeated) return this.#attempt(dispatched, executor, { ...attempt, isRepeated: true });
       return failed('executor_unreachable', reasonOf(error));
     }
   }
