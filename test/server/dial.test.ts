@@ -348,6 +348,17 @@ test('an endpoint that is no WebSocket: refused, and nothing is dialled', async 
   assert.equal(said(REFUSED).length, 1);
 });
 
+test('of very many that refuse in one second each is said, be it a later time, and once', async (t) => {
+  const { clock, register, said } = await board(t);
+  for (let count = 0; count < 60; count++) await register({ address: '' });
+  await until(() => clock.waits.length === 60);
+  clock.advance(3_000);
+  assert.equal(said(REFUSED).length, 50);
+  clock.advance(60_000);
+  assert.equal(said(REFUSED).length, 60);
+  assert.equal(new Set(said(REFUSED).map(({ executorId }) => executorId)).size, 60);
+});
+
 test('an executor whose certificate is not trusted is not told its token', async (t) => {
   const { clock, register, wait, said } = await board(t);
   const executorId = randomUUID();
