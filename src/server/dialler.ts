@@ -78,6 +78,7 @@ export class Dialler {
     if (dial?.stage === 'under-way') {
       if (dial.endpoint === executor.transportEndpoints.ws) return;
       dial.cancel();
+      this.#next();
     }
     const next = dial ?? this.#add(executorId);
     next.refusal = 'none';

@@ -500,6 +500,24 @@ test('64 dials are under way at most, and those that have failed give way to tho
   await until(() => connected(executorId));
 });
 
+test('a dial that is given up for another endpoint makes room at once for one that waits', async (t) => {
+  const { clock, register, wait } = await board(t);
+  const silent = await rawPeer(t);
+  const executorId = randomUUID();
+  await register(silent, executorId);
+  for (let count = 1; count < 64; count++) await register(silent);
+  await wait(64);
+  clock.advance(3_000);
+  await until(() => silent.sockets.length === 64);
+  const last = await rawPeer(t);
+  await register(last);
+  await wait(65);
+  clock.advance(3_000);
+  assert.equal(clock.pending, 64);
+  await register(await rawPeer(t), executorId);
+  await until(() => last.sockets.length === 1);
+});
+
 test('a peer that is only half there is found: disconnected, and dialled again; one that answers stands', async (t) => {
   const { clock, register, wait, connected, registry } = await board(t, { pingInterval: 250 });
   const [halfId, wholeId] = [randomUUID(), randomUUID()];
