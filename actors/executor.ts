@@ -4,7 +4,14 @@
  */
 import type { Behaviour, Context, Ref } from '../src/actor/index.js';
 import { POLICY_VIOLATION } from '../src/contract/close-codes.js';
-import { type ContractEvent, type EventEnvelope, liveStates, parseEvent, specVersion } from '../src/contract/index.js';
+import {
+  type ContractEvent,
+  type EventEnvelope,
+  liveStates,
+  MAX_FRAME,
+  parseEvent,
+  specVersion,
+} from '../src/contract/index.js';
 import { JournalWriter, type SharedJournal } from '../src/store/journal.js';
 import { type History, JournalHistory, ListHistory, TextHistory } from './history.js';
 import { type ConnectionMessage, type DropReason, isSampled, type Report } from './messages.js';
@@ -84,9 +91,6 @@ interface Executor<Kept> {
 
 type ExecutorContext<Kept> = Context<ExecutorMessage<Kept>>;
 
-/** The contract's limit on a frame. One off a WebSocket has no more; one that a program hands in might. */
-const MAX_FRAME = 1024 * 1024;
-
 /** A connection is closed when it has sent this many frames that had to be dropped, and few others. */
 const DROPS_BORNE = 100;
 const DROPS_PER_ACCEPTED = 10;
@@ -123,6 +127,7 @@ export function executorActor<Kept>(
   }
 
   function onFrame(executor: Executor<Kept>, text: string, context: ExecutorContext<Kept>): void {
+    // One off a WebSocket has no more; one that a program hands in might.
     if (text.length > MAX_FRAME) {
       drop(executor, 'invalid_envelope', `an event may have ${MAX_FRAME} characters`, context);
       return;
@@ -212,6 +217,8 @@ export function executorActor<Kept>(
         for (const ref of executor.missions.values())
           context.tell(ref, { type: 'executor-left', resumable: message.resumable });
         executor.connection = undefined;
+        // A registration of an executor that has left is a new one.
+        executor.lastEventTs = undefined;
         break;
       default:
         onRequest(executor, message, context);

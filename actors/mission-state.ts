@@ -160,14 +160,27 @@ export function shown<Kept>({ view, history }: Mission<Kept>): MissionView<Kept>
 
 /** Sends the executor an event about the mission. @returns whether an open connection took it */
 export function push<Kept>(
-  { view }: Mission<Kept>,
+  mission: Mission<Kept>,
   connection: Connection,
   event: MissionEventName,
   data: Record<string, unknown>,
   context: MissionContext<Kept>,
 ): boolean {
-  if (connection === undefined) return false;
+  return pushText(connection, textOf(mission, event, data, context), context);
+}
+
+/** An event about the mission, as the text of its frame. */
+export function textOf<Kept>(
+  { view }: Mission<Kept>,
+  event: MissionEventName,
+  data: Record<string, unknown>,
+  context: MissionContext<Kept>,
+): string {
   const { missionId: mission_id, executorId: executor_id } = view;
   const envelope: EventEnvelope = { event, executor_id, mission_id, ts: timestamp(context), data };
-  return context.tell(connection, { type: 'push', text: JSON.stringify(envelope) });
+  return JSON.stringify(envelope);
 }
+
+/** Sends the executor a text frame. @returns whether an open connection took it */
+export const pushText = <Kept>(connection: Connection, text: string, context: MissionContext<Kept>): boolean =>
+  connection !== undefined && context.tell(connection, { type: 'push', text });

@@ -83,6 +83,7 @@ export type Refusal =
   | 'invalid_transition'
   | 'hitl_not_pending'
   | 'hitl_expired'
+  | 'payload_too_large'
   | 'executor_not_connected';
 
 export type Outcome =

@@ -2,6 +2,7 @@
 import type { Ref } from '../src/actor/index.js';
 import {
   isTerminal,
+  MAX_FRAME,
   type MissionState,
   nextState,
   type OperatorAction,
@@ -19,8 +20,10 @@ import {
   type MissionContext,
   plain,
   push,
+  pushText,
   shown,
   startGrace,
+  textOf,
   timestamp,
 } from './mission-state.js';
 
@@ -99,10 +102,12 @@ function respond<Kept>(
 ): void {
   const { view } = mission;
   const data = { hitl_id: hitlId, response, responded_at: timestamp(context) };
+  const text = textOf(mission, 'mission.hitl_responded', data, context);
   if (mission.expired === hitlId) refuse(replyTo, 'hitl_expired', context);
   else if (mission.question?.hitlId !== hitlId) refuse(replyTo, 'hitl_not_pending', context);
-  else if (!push(mission, connection, 'mission.hitl_responded', data, context))
-    refuse(replyTo, 'executor_not_connected', context);
+  // The executor's WebSocket would break over it, and the question be asked again, for ever.
+  else if (Buffer.byteLength(text) > MAX_FRAME) refuse(replyTo, 'payload_too_large', context);
+  else if (!pushText(connection, text, context)) refuse(replyTo, 'executor_not_connected', context);
   else {
     closeQuestion(mission, context);
     grant(mission, replyTo, view.state === 'hitl-required' ? 'running' : view.state, context);

@@ -17,6 +17,9 @@ import {
 } from './fields.js';
 import { check, closedObject, type Issue, list, uniqueList } from './shape.js';
 
+/** Bytes that a frame may have, either way. */
+export const MAX_FRAME = 1024 * 1024;
+
 const countSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 const exitCodeSchema = v.pipe(v.number(), v.integer());
 const text = v.exactOptional(v.string());

@@ -7,6 +7,7 @@ export {
   type ContractEvent,
   type EventName,
   eventEnvelopeSchema,
+  MAX_FRAME,
   type MissionEventName,
   type ParsedEvent,
   parseEvent,

@@ -42,6 +42,8 @@ export class Directory {
    * because a resumable executor's missions outlive its registration, and are its own again when it is back.
    */
   readonly #liveMissions = new Map<string, Set<string>>();
+  /** How many missions each executor has here, live or over; those with none are left out. */
+  readonly #missionCounts = new Map<string, number>();
   readonly #picks = new PickIndex();
 
   /** By id, in the order of their first registration. */
@@ -137,6 +139,7 @@ export class Directory {
     // By the name that is kept anyway: the one given here may be a string of its own.
     const executorId = this.#executors.get(mission.executorId)?.executorId ?? mission.executorId;
     this.#missions.set(mission.missionId, { ...mission, executorId });
+    this.#missionCounts.set(executorId, (this.#missionCounts.get(executorId) ?? 0) + 1);
     if (!isTerminal(mission.state)) {
       this.#liveMissionsOf(mission.executorId).add(mission.missionId);
       this.#picks.update(mission.executorId);
@@ -147,6 +150,11 @@ export class Directory {
   /** Whether an executor is neither registered, nor has missions that are not over. */
   isGone(executorId: string): boolean {
     return !this.#executors.has(executorId) && (this.#liveMissions.get(executorId)?.size ?? 0) === 0;
+  }
+
+  /** Whether an executor is registered, or has missions here, be they over. */
+  knows(executorId: string): boolean {
+    return this.#executors.has(executorId) || this.#missionCounts.has(executorId);
   }
 
   /** The missions of an executor, registered or not, that are not over. */
@@ -178,6 +186,9 @@ export class Directory {
     const mission = this.#missions.get(missionId);
     if (mission === undefined || !isTerminal(mission.state)) return undefined;
     this.#missions.delete(missionId);
+    const left = (this.#missionCounts.get(mission.executorId) ?? 1) - 1;
+    if (left > 0) this.#missionCounts.set(mission.executorId, left);
+    else this.#missionCounts.delete(mission.executorId);
     return mission;
   }
 

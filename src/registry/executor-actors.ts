@@ -65,6 +65,14 @@ export class ExecutorActors<Kept> {
     return ref;
   }
 
+  /** Ends the executor's actor once it has done what it was told. Should the executor come back, it gets another. */
+  stop(executorId: string): void {
+    const ref = this.#refs.get(executorId);
+    if (ref === undefined) return;
+    this.#drop(executorId, ref);
+    this.#stage.system.stop(ref);
+  }
+
   /** A question to the executor's actor. @param map makes the answer of what the actor answers */
   inquire<Raw, Answer>(
     executorId: string,
@@ -93,6 +101,12 @@ export class ExecutorActors<Kept> {
     return { ...start, missions: undefined };
   }
 
+  #drop(executorId: string, ref: AnyRef): void {
+    this.#executorOf.delete(ref);
+    this.#refs.delete(executorId);
+    this.#stage.ended(ref);
+  }
+
   #tellConnection(executorId: string, ref: Ref<ExecutorMessage<Kept>>): void {
     const connection = this.#options.connectionOf(executorId);
     if (connection !== undefined) this.#stage.system.tell(ref, { type: 'connected', connection });
@@ -117,11 +131,7 @@ export class ExecutorActors<Kept> {
           context.watch(ref);
           this.#tellConnection(executorId, this.ref(executorId));
           this.#options.onRestart(executorId);
-        } else {
-          this.#executorOf.delete(ref);
-          this.#refs.delete(executorId);
-          this.#stage.ended(ref);
-        }
+        } else this.#drop(executorId, ref);
         return undefined;
       },
     };

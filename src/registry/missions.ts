@@ -82,6 +82,7 @@ export class Missions<Kept> {
     const mission = this.#directory.forgetMission(missionId);
     if (mission === undefined) return;
     this.#outbox.send(mission.executorId, { type: 'forget', missionId });
+    this.#outbox.release(mission.executorId);
     this.#store?.keep({ type: 'mission-gone', number: mission.number });
   }
 

@@ -3,30 +3,35 @@
  * here; what would be lost should a thread die is kept here, to be told again.
  */
 import type { ExecutorMessage } from '../../actors/executor.js';
-import type { Ref, System } from '../actor/index.js';
+import type { System } from '../actor/index.js';
 import { isTerminal, type MissionState } from '../contract/index.js';
+import type { Directory } from './directory.js';
+import type { ExecutorActors } from './executor-actors.js';
 
 export class Outbox<Kept> {
   readonly #system: System;
-  readonly #actorOf: (executorId: string) => Ref<ExecutorMessage<Kept>>;
+  readonly #directory: Directory;
+  readonly #actors: ExecutorActors<Kept>;
   /** What a thread that is far behind did not take: in order, for when it has caught up. */
-  readonly #refused: { executorId: string; message: ExecutorMessage<Kept> }[] = [];
+  #refused: { executorId: string; message: ExecutorMessage<Kept> }[] = [];
   /** By mission: what was decided about it here and no report has confirmed. */
   readonly #decided = new Map<string, { executorId: string; message: ExecutorMessage<Kept> }>();
   /** By executor that left with live missions: what tells its actor. */
   readonly #departed = new Map<string, ExecutorMessage<Kept>>();
 
-  constructor(system: System, actorOf: (executorId: string) => Ref<ExecutorMessage<Kept>>) {
+  constructor(system: System, directory: Directory, actors: ExecutorActors<Kept>) {
     this.#system = system;
-    this.#actorOf = actorOf;
+    this.#directory = directory;
+    this.#actors = actors;
     system.onDrain(() => {
       for (const { executorId, message } of this.#refused.splice(0)) this.send(executorId, message);
     });
   }
 
-  /** Tells an executor's actor, now or as soon as its thread takes it. */
+  /** Tells an executor's actor, now or as soon as its thread takes it; nobody, where nothing is known of the executor. */
   send(executorId: string, message: ExecutorMessage<Kept>): void {
-    if (this.#refused.length > 0 || !this.#system.tell(this.#actorOf(executorId), message))
+    if (!this.#directory.knows(executorId)) return;
+    if (this.#refused.length > 0 || !this.#system.tell(this.#actors.ref(executorId), message))
       this.#refused.push({ executorId, message });
   }
 
@@ -52,6 +57,14 @@ export class Outbox<Kept> {
   /** An executor is back: what its departure meant for its missions no longer holds. */
   returned(executorId: string): void {
     this.#departed.delete(executorId);
+  }
+
+  /** An executor has left, or a mission was forgotten: if that was the last that is known of it, its actor ends. */
+  release(executorId: string): void {
+    if (this.#directory.knows(executorId)) return;
+    this.#departed.delete(executorId);
+    if (this.#refused.length > 0) this.#refused = this.#refused.filter((refused) => refused.executorId !== executorId);
+    this.#actors.stop(executorId);
   }
 
   /** An executor's actor has started again, its thread having died: tells it what may have been lost. */

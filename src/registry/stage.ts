@@ -27,7 +27,7 @@ export interface Stage<Kept> {
    * @param seen told the time of its last event after each message, where that costs nothing
    */
   spawn(start: (thread: number) => ExecutorStart, seen: (lastEventTs: string) => void): Ref<ExecutorMessage<Kept>>;
-  /** Told that such an actor was given up on. */
+  /** Told that such an actor was stopped, or given up on. */
   ended(ref: AnyRef): void;
   /** The message that brings an actor an event as a program handed it in; undefined if it can't even be sent. */
   incoming(envelope: unknown): ExecutorMessage<Kept> | undefined;

@@ -111,7 +111,7 @@ export class Supervisor<Kept> {
       store: options.store,
       onRecovery: (executorId, missions) => void this.#recovery?.recover(executorId, missions),
     });
-    this.#outbox = new Outbox(this.system, (executorId) => this.#actors.ref(executorId));
+    this.#outbox = new Outbox(this.system, this.directory, this.#actors);
     this.missions = new Missions(stage, {
       directory: this.directory,
       actors: this.#actors,
@@ -205,6 +205,8 @@ export class Supervisor<Kept> {
       this.#handedIn.delete(executorId);
     }
     this.#emit(['executor:deregistered', { executorId, reason }]);
+    // After whoever holds its connection has closed that: it would close it, too, but as one whose actor has failed.
+    this.#options.outside(() => this.#outbox.release(executorId));
     return true;
   }
 
@@ -442,6 +444,7 @@ export class Supervisor<Kept> {
     if (executorId === undefined) return;
     // An actor that was given up on has forgotten it already.
     if (this.#actors.has(executorId)) this.#outbox.send(executorId, { type: 'forget', missionId });
+    this.#outbox.release(executorId);
     this.#emit(['mission:forgotten', { missionId, executorId }]);
   }
 

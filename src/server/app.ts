@@ -16,6 +16,7 @@ import {
   errorStatus,
   type Issue,
   jsonSchema,
+  MAX_FRAME,
   type OperatorAction,
   parseDispatchPayload,
   parseEventsQuery,
@@ -70,6 +71,7 @@ const refusals: Record<Extract<Outcome, { ok: false }>['error'], string> = {
   invalid_transition: 'the mission is in a state from which this is not possible',
   hitl_not_pending: 'the mission does not wait for an answer to this question',
   hitl_expired: 'the time for an answer to this question is over',
+  payload_too_large: `the event that would bring the executor this answer has more than the ${MAX_FRAME} bytes of a frame`,
   executor_not_connected: "the mission's executor is not connected: try again when it is",
 };
 

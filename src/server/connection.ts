@@ -11,6 +11,7 @@ import type { ExecutorMessage } from '../../actors/executor.js';
 import type { ConnectionMessage } from '../../actors/messages.js';
 import type { Behaviour, Context, Ref } from '../actor/index.js';
 import { BAD_TOKEN, GOING_AWAY, SERVICE_RESTART } from '../contract/close-codes.js';
+import { MAX_FRAME } from '../contract/index.js';
 import { FrameReader } from './frames.js';
 import { acceptOf } from './handshake.js';
 import type { SocketMessage } from './socket.js';
@@ -18,8 +19,6 @@ import type { SocketMessage } from './socket.js';
 /** The module of this behaviour, for spawning it on a thread. */
 export const connectionModule = new URL(import.meta.url);
 
-/** The contract's limit on a frame, in bytes. */
-const MAX_FRAME = 1024 * 1024;
 /** Milliseconds between two pings; a peer that answers none for two of them is gone. */
 const PING_INTERVAL = 20_000;
 const MAX_UNANSWERED = 2;

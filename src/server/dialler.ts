@@ -45,13 +45,13 @@ interface Dial {
   /** The endpoint that was dialled last. */
   endpoint: string | undefined;
   failures: number;
-  /** It was refused for good, and that was said. */
-  isRefused: boolean;
+  /** Whether it was refused for good, and that said: of very many in one second not all are, but then the next time. */
+  refusal: 'none' | 'unsaid' | 'said';
 }
 
 export class Dialler {
   readonly #options: DiallerOptions;
-  readonly #sampler = new Sampler();
+  readonly #sampler: Sampler;
   /** Of executors that have not dialled by themselves; by id. */
   readonly #dials = new Map<string, Dial>();
   /** Those whose time has come: the ones that never failed go first, so that none waits for executors that are away. */
@@ -62,6 +62,7 @@ export class Dialler {
 
   constructor(options: DiallerOptions) {
     this.#options = options;
+    this.#sampler = new Sampler(() => options.clock.now());
   }
 
   /** An executor has registered, be it again: unless it connects, it is dialled in a moment. */
@@ -77,9 +78,10 @@ export class Dialler {
     if (dial?.stage === 'under-way') {
       if (dial.endpoint === executor.transportEndpoints.ws) return;
       dial.cancel();
+      this.#next();
     }
     const next = dial ?? this.#add(executorId);
-    next.isRefused = false;
+    next.refusal = 'none';
     next.failures = 0;
     if (next.stage === 'waiting' && next.at <= this.#options.clock.now() + wait) return;
     this.#dialIn(next, wait);
@@ -94,7 +96,7 @@ export class Dialler {
     else if (dial.stage === 'standing') {
       // One that ends as soon as it stands is as good as none.
       const stood = this.#options.clock.now() - dial.at >= LONGEST_WAIT;
-      if (stood) dial.isRefused = false;
+      if (stood) dial.refusal = 'none';
       dial.failures = stood ? 0 : dial.failures + 1;
       this.#dialIn(dial, this.#wait(dial));
     }
@@ -103,9 +105,10 @@ export class Dialler {
   /** An executor has closed the connection because it does not accept its token. It may be lost already. */
   refused(executorId: string): void {
     const dial = this.#dials.get(executorId);
-    if (dial === undefined || dial.isRefused) return;
+    if (dial === undefined) return;
+    const isNew = dial.refusal === 'none';
     this.#refuse(dial, `it closed with ${BAD_TOKEN}`);
-    if (dial.stage === 'waiting') this.#dialIn(dial, this.#wait(dial));
+    if (isNew && dial.stage === 'waiting') this.#dialIn(dial, this.#wait(dial));
   }
 
   /** An executor has connected by itself, or has left: it is dialled no more. */
@@ -132,7 +135,7 @@ export class Dialler {
       cancel: () => undefined,
       endpoint: undefined,
       failures: 0,
-      isRefused: false,
+      refusal: 'none',
     };
     this.#dials.set(executorId, dial);
     return dial;
@@ -142,8 +145,8 @@ export class Dialler {
     return waitBeforeDial(0, this.#options.random());
   }
 
-  #wait({ failures, isRefused }: Dial): number {
-    return waitBeforeDial(isRefused ? Number.POSITIVE_INFINITY : failures, this.#options.random());
+  #wait({ failures, refusal }: Dial): number {
+    return waitBeforeDial(refusal === 'none' ? failures : Number.POSITIVE_INFINITY, this.#options.random());
   }
 
   #dialIn(dial: Dial, wait: number): void {
@@ -153,7 +156,7 @@ export class Dialler {
     dial.stage = 'waiting';
     dial.at = clock.now() + wait;
     dial.cancel = clock.after(wait, () => {
-      const queue = dial.failures === 0 && !dial.isRefused ? this.#first : this.#again;
+      const queue = dial.failures === 0 && dial.refusal === 'none' ? this.#first : this.#again;
       dial.stage = 'queued';
       dial.cancel = () => void queue.delete(dial);
       queue.add(dial);
@@ -254,9 +257,9 @@ export class Dialler {
 
   /** Says so once, until it registers again. */
   #refuse(dial: Dial, reason: string): void {
-    if (dial.isRefused) return;
-    dial.isRefused = true;
-    if (this.#sampler.admits('refused'))
+    if (dial.refusal === 'said') return;
+    dial.refusal = this.#sampler.admits('refused') ? 'said' : 'unsaid';
+    if (dial.refusal === 'said')
       this.#options.log.warn({ executorId: dial.executorId, reason }, 'an executor refuses to be dialled');
   }
 }

@@ -1,22 +1,13 @@
-/** Dispatch: picks an executor for a mission, creates the mission, and hands it over. */
+/** Dispatch: picks an executor for a mission, creates the mission, and has it forwarded; a repetition gets the same answer. */
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
-import * as v from 'valibot';
-import {
-  type DispatchPayload,
-  dispatchResponseSchema,
-  type ErrorCode,
-  type ExecutorRegistration,
-  type MissionState,
-} from '../contract/index.js';
+import type { DispatchPayload, ExecutorRegistration, MissionState } from '../contract/index.js';
 import type { Supervisor } from '../registry/supervisor.js';
 import type { Found } from '../store/thread.js';
 import { assigned, type DispatchAnswer, keptAnswerOf, refusal, wantedInstance } from './dispatch-answer.js';
+import { Forwarder } from './forward.js';
 import { type Dispatched, mayBeUnbegun, Replays } from './replays.js';
 import { Sampler } from './sampler.js';
-
-/** An executor's answer is read no further than this, in bytes. */
-const MAX_ANSWER = 64 * 1024;
 
 interface Known {
   /** Of the payload, to tell a repetition from another mission of the same id. */
@@ -35,6 +26,7 @@ export class Dispatcher {
   readonly #known = new Map<string, Known>();
   /** Missions that are being forwarded, or are to be. */
   readonly #forwarding = new Set<string>();
+  readonly #forwarder: Forwarder;
   readonly #replays: Replays;
   /** By mission: who waits for what becomes of its dispatch, which an earlier run left under way. */
   readonly #waiting = new Map<string, ((answer: DispatchAnswer | undefined) => void)[]>();
@@ -44,12 +36,14 @@ export class Dispatcher {
     this.#supervisor = supervisor;
     this.#log = log;
     this.#timeout = timeout;
+    this.#forwarder = new Forwarder(supervisor, timeout);
     this.#replays = new Replays({
       supervisor,
       log,
       forwarding: this.#forwarding,
       dispatchedOf: (missionId) => this.#known.get(missionId)?.dispatched,
-      forward: ({ sessionId, payload }, executor, signal) => this.#forward(sessionId, payload, executor, { signal }),
+      forward: (dispatched, executor, signal) =>
+        this.#forwarder.forward(dispatched, executor, { isRepeated: true, signal }),
       onAnswer: (missionId, answer) => this.#settle(missionId, answer),
     });
   }
@@ -108,7 +102,7 @@ export class Dispatcher {
         missions.withdraw(missionId);
         throw error;
       });
-      answer = await this.#forward(sessionId, payload, picked);
+      answer = await this.#forwarder.forward({ sessionId, payload }, picked, { isRepeated: false });
     } finally {
       this.#forwarding.delete(missionId);
     }
@@ -223,64 +217,6 @@ export class Dispatcher {
       `none of the ${directory.executors.size} registered executors is connected and fits`,
     );
   }
-
-  /**
-   * @param replay given where it was forwarded before, and may have arrived: an executor that says 409 has it. Its signal
-   *   ends it
-   */
-  async #forward(
-    sessionId: string,
-    payload: DispatchPayload,
-    executor: ExecutorRegistration,
-    replay?: { readonly signal?: AbortSignal },
-  ): Promise<DispatchAnswer> {
-    const { executorId, a2aInstanceId, transportEndpoints, token } = executor;
-    const missionId = payload.mission_id;
-    const rest = transportEndpoints.rest.replace(/\/+$/, '');
-    const timeout = AbortSignal.timeout(this.#timeout);
-    const again = replay !== undefined;
-    const signal = replay?.signal === undefined ? timeout : AbortSignal.any([timeout, replay.signal]);
-    const failed = (code: ErrorCode, detail: string): DispatchAnswer => {
-      // It may have shown by itself meanwhile that the first one arrived.
-      this.#supervisor.missions.fail(missionId, `${code}: ${detail}`, again);
-      return refusal(code, `mission ${missionId} was not taken by its executor: ${detail}`);
-    };
-    const post = (url: string): Promise<Response> =>
-      fetch(url, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: JSON.stringify(payload),
-        redirect: 'manual',
-        signal,
-      });
-    try {
-      let response = await post(`${rest}/api/v1/sessions/${encodeURIComponent(sessionId)}/dispatch`);
-      if (response.status === 404) {
-        await response.body?.cancel();
-        response = await post(`${rest}/dispatch`);
-      }
-      if (!response.ok && !(again && response.status === 409)) {
-        await response.body?.cancel();
-        return failed('executor_rejected', `it answered ${response.status}`);
-      }
-      // It has the mission, whatever becomes of the rest of its answer.
-      const estimatedStart = estimatedStartOf(await read(response).catch(() => ''));
-      // One that is over by now may even be forgotten already: it is not to come back.
-      const { directory, missions } = this.#supervisor;
-      const state = directory.missions.get(missionId)?.state;
-      if (state === undefined || state === 'aborted') this.#supervisor.tellAborted(executorId, missionId);
-      else if (!again || state === 'queued') missions.assign(missionId, executorId);
-      // Unless it has left once more.
-      else if (state === 'suspended' && directory.executors.has(executorId)) missions.reassign(missionId, executorId);
-      return assigned(payload, executorId, a2aInstanceId, estimatedStart);
-    } catch (error) {
-      if (timeout.aborted) return failed('executor_timeout', `it did not answer within ${this.#timeout} ms`);
-      if (signal.aborted) throw error;
-      // Where the connection was cut, it may have arrived and only its answer be lost: asked again, the executor says so.
-      if (!again) return this.#forward(sessionId, payload, executor, {});
-      return failed('executor_unreachable', reasonOf(error));
-    }
-  }
 }
 
 const fingerprintOf = (payload: unknown): string => createHash('sha256').update(canonical(payload)).digest('base64');
@@ -292,33 +228,3 @@ const canonical = (value: unknown): string =>
       ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
       : part,
   );
-
-/** An answer's body as text, or nothing if it is longer than anyone needs. */
-async function read(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > MAX_ANSWER) return '';
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-const answerSchema = v.object({ estimated_start: dispatchResponseSchema.entries.estimated_start });
-
-/** The one thing in an executor's answer that is passed on; an executor may answer anything. */
-function estimatedStartOf(body: string): string | undefined {
-  try {
-    const answer = v.safeParse(answerSchema, JSON.parse(body));
-    return answer.success ? answer.output.estimated_start : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** `fetch` fails with "fetch failed" and keeps the reason in `cause`. */
-function reasonOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof Error ? cause.message || cause.name : String(cause);
-}

@@ -1,6 +1,7 @@
 /** What operators ask of missions: pause, resume, abort, an answer; and how a dispatch ends. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MAX_FRAME } from '#src/contract/index.js';
 import { at, executorId, pushed, Rig } from './rig.js';
 
 const live = ['queued', 'assigned', 'running', 'paused', 'hitl-required', 'suspended'] as const;
@@ -152,6 +153,18 @@ test('an answer that cannot be pushed leaves the question open: executor_not_con
   assert.equal(rig.state('m'), 'hitl-required');
   rig.connect();
   assert.deepEqual(rig.respond('m', 'q'), { ok: true, state: 'running' });
+});
+
+test('an answer that no frame can hold: payload_too_large, nothing is sent, and the question stays open', () => {
+  const rig = new Rig();
+  rig.create('m', 'hitl-required');
+  const sent = rig.connect();
+  const answerOf = (length: number) => rig.respond('m', 'q', 'é'.repeat(length / 2));
+  assert.deepEqual(answerOf(MAX_FRAME - 20), { ok: false, error: 'payload_too_large' });
+  assert.deepEqual(pushed(sent), []);
+  assert.equal(rig.state('m'), 'hitl-required');
+  assert.deepEqual(answerOf(MAX_FRAME - 1_000), { ok: true, state: 'running' });
+  assert.equal(pushed(sent).length, 1);
 });
 
 test('an answer to a question that is not open: hitl_not_pending', () => {

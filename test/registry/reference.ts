@@ -65,6 +65,7 @@ export class ReferenceRegistry {
     const executor = this.#executors.get(executorId);
     if (!executor) return false;
     this.#executors.delete(executorId);
+    this.#lastEventTs.delete(executorId);
     this.told.push(['executor:deregistered', { executorId, reason }]);
     const resumable = executor.request.capabilities.includes('resumable');
     for (const mission of this.#live(executorId)) {

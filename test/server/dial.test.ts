@@ -349,6 +349,17 @@ test('an endpoint that is no WebSocket: refused, and nothing is dialled', async 
   assert.equal(said(REFUSED).length, 1);
 });
 
+test('of very many that refuse in one second each is said, be it a later time, and once', async (t) => {
+  const { clock, register, said } = await board(t);
+  for (let count = 0; count < 60; count++) await register({ address: '' });
+  await until(() => clock.waits.length === 60);
+  clock.advance(3_000);
+  assert.equal(said(REFUSED).length, 50);
+  clock.advance(60_000);
+  assert.equal(said(REFUSED).length, 60);
+  assert.equal(new Set(said(REFUSED).map(({ executorId }) => executorId)).size, 60);
+});
+
 test('an executor whose certificate is not trusted is not told its token', async (t) => {
   const { clock, register, wait, said } = await board(t);
   const executorId = randomUUID();
@@ -488,6 +499,24 @@ test('64 dials are under way at most, and those that have failed give way to tho
   // Room for six.
   clock.advance(5_000);
   await until(() => connected(executorId));
+});
+
+test('a dial that is given up for another endpoint makes room at once for one that waits', async (t) => {
+  const { clock, register, wait } = await board(t);
+  const silent = await rawPeer(t);
+  const executorId = randomUUID();
+  await register(silent, executorId);
+  for (let count = 1; count < 64; count++) await register(silent);
+  await wait(64);
+  clock.advance(3_000);
+  await until(() => silent.sockets.length === 64);
+  const last = await rawPeer(t);
+  await register(last);
+  await wait(65);
+  clock.advance(3_000);
+  assert.equal(clock.pending, 64);
+  await register(await rawPeer(t), executorId);
+  await until(() => last.sockets.length === 1);
 });
 
 test('a peer that is only half there is found: disconnected, and dialled again; one that answers stands', async (t) => {

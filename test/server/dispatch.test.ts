@@ -165,18 +165,24 @@ test('an executor that answers nothing in time: executor_timeout, and the missio
   assert.match(error ?? '', /^executor_timeout/);
 });
 
-test('the server gives an executor ten seconds to answer', async (t) => {
-  const { peer } = await worker(t, () => undefined);
-  const timeout = AbortSignal.timeout.bind(AbortSignal);
-  const limits: number[] = [];
-  // The limit that is asked for is what counts here; waiting for it is cut short.
-  t.mock.method(AbortSignal, 'timeout', (ms: number) => {
-    limits.push(ms);
-    return timeout(50);
+for (const [what, answerFirst] of [
+  ['that does not answer', () => undefined],
+  ['that hangs up, and does not answer when it is asked once more', (response: ServerResponse) => response.destroy()],
+] as const)
+  test(`an executor ${what} is given ten seconds in all`, async (t) => {
+    let asked = 0;
+    const { peer } = await worker(t, (response) => asked++ === 0 && answerFirst(response));
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    const limits: number[] = [];
+    // The limit that is asked for is what counts here; waiting for it is cut short.
+    t.mock.method(AbortSignal, 'timeout', (ms: number) => {
+      limits.push(ms);
+      return timeout(50);
+    });
+    assertError(await dispatch(payloadFor(peer.executorId)), 'executor_timeout');
+    assert.deepEqual(limits, [10_000]);
+    assert.equal(asked, what === 'that does not answer' ? 1 : 2);
   });
-  assertError(await dispatch(payloadFor(peer.executorId)), 'executor_timeout');
-  assert.deepEqual(limits, [10_000]);
-});
 
 for (const [what, leave] of [
   ['leaves it at that', () => undefined],

@@ -383,6 +383,17 @@ test('what a mission can not do now: mission_terminal, invalid_transition, hitl_
   assertError(await post(`${api}/missions/runs/hitl_response`, answer), 'hitl_not_pending');
 });
 
+test('an answer that the executor could not be sent: payload_too_large, and the question stays open', async (t) => {
+  const peer = await executor(t, server);
+  await server.registry.assignMission('wordy', peer.executorId);
+  peer.event('mission.hitl_required', 'wordy', { hitl_id: 'h', prompt: 'p' });
+  await inState(server, 'wordy', 'hitl-required');
+  const answer = (response: string) => post(`${api}/missions/wordy/hitl_response`, { hitl_id: 'h', response });
+  assertError(await answer('x'.repeat(1024 * 1024 - 100)), 'payload_too_large');
+  assert.equal((await answer('short')).status, 202);
+  await until(() => peer.received.length === 1);
+});
+
 test('an answer that comes too late: hitl_expired', async (t) => {
   const peer = await executor(t, server);
   await server.registry.assignMission('late', peer.executorId);
