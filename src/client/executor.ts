@@ -23,6 +23,8 @@ const MAX_QUEUED = 10_000;
 const CLOSE_LIMIT = 5_000;
 /** Ids of ended missions that are remembered, so that a dispatch that is repeated late begins nothing. */
 const MAX_ENDED = 10_000;
+/** Missions that are read back at once. */
+const READ_AT_ONCE = 16;
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
 const EXPIRY_GRACE = 1_000;
 
@@ -196,8 +198,13 @@ class Client implements Executor, MissionHost {
     };
   }
 
-  #resync(socket: WebSocket): void {
-    const owned_mission_ids = [...this.#missions.keys()];
+  /** The missions that it has: one that is over is so only once Callboard has been told, for what is left out is lost. */
+  #owned(): Set<string> {
+    return new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
+  }
+
+  #sendResync(socket: WebSocket, owned: ReadonlySet<string>): void {
+    const owned_mission_ids = [...owned];
     const ts = this.#timestamp();
     const data = { owned_mission_ids, protocol_version: '1.0.0' };
     socket.send(JSON.stringify({ event: 'executor.resync', executor_id: this.id, ts, data }));
@@ -206,11 +213,15 @@ class Client implements Executor, MissionHost {
   /** Finds out what Callboard has of each mission, then sends the rest. */
   async #catchUp(socket: WebSocket, signal: AbortSignal): Promise<void> {
     this.#settled = false;
-    this.#resync(socket);
-    const missions = new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
+    const owned = this.#owned();
+    this.#sendResync(socket, owned);
     // What is read is to be as it is after the resync.
-    if (missions.size > 0) await received(socket, signal);
-    for (const missionId of missions) await this.#compare(missionId, signal, true);
+    if (owned.size > 0) await received(socket, signal);
+    const left = owned.values();
+    const compareNext = async (): Promise<void> => {
+      for (const missionId of left) await this.#compare(missionId, signal, true);
+    };
+    await Promise.all(Array.from({ length: READ_AT_ONCE }, compareNext));
     signal.throwIfAborted();
     const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
     const open = await this.#rest.openQuestions(this.id, asked, signal);

@@ -1,0 +1,55 @@
+/** Which missions an executor has, in its own eyes and in those of a Callboard of which the test says every word. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtualClock } from '#src/actor/clock.js';
+import type { Executor, RunningMission } from '#src/client/index.js';
+import { type Scope, until } from '../server/helpers.js';
+import { inReverse, start } from './helpers.js';
+import { scripted } from './scripted.js';
+
+/** Time has to move on for an executor to leave: its last words are never confirmed. */
+function leaveInTime(t: Scope, clock: VirtualClock, executor: Executor): void {
+  t.after(() => {
+    const moving = setInterval(() => clock.advance(1_000), 1);
+    void executor.close().finally(() => clearInterval(moving));
+  });
+}
+
+test('missions that ended while Callboard was away are listed, and read back several at once', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock(Date.now());
+  const running: RunningMission[] = [];
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onDispatch: (assigned) => void running.push(assigned.started()),
+  });
+  leaveInTime(t, clock, executor);
+  const ids: string[] = [];
+  for (let count = 0; count < 20; count++) ids.push(await callboard.dispatch());
+  await callboard.said('mission.started', 20);
+  let answer: (() => void) | undefined;
+  const answering = new Promise<undefined>((resolve) => {
+    answer = () => resolve(undefined);
+  });
+  let asked = 0;
+  callboard.answer = (request) => {
+    if (!request.startsWith('GET /api/v1/missions/')) return undefined;
+    asked++;
+    return answering;
+  };
+  callboard.sockets[0]?.terminate();
+  await until(() => !executor.connected);
+  for (const mission of running.slice(5)) mission.complete();
+  await until(() => {
+    clock.advance(1);
+    return asked >= 16;
+  });
+  const resync = await callboard.said('executor.resync', 2);
+  assert.deepEqual(new Set(Object(resync.data.owned_mission_ids)), new Set(ids));
+  assert.equal(asked, 16);
+  answer?.();
+  await callboard.said('mission.completed', 15);
+  assert.equal(callboard.heard.filter(({ event }) => event === 'mission.completed').length, 15);
+});
