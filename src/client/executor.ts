@@ -174,13 +174,40 @@ class Client implements Executor, MissionHost {
 
   #take(dispatch: DispatchPayload): boolean {
     const id = dispatch.mission_id;
-    if (this.#missions.has(id) || this.#ended.has(id)) return true;
+    if (this.#missions.has(id)) return true;
+    // Its end may still be on its way.
+    if (this.#ended.has(id) && this.#outgoing.missions.has(id)) return true;
     if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full) return false;
+    if (this.#ended.has(id)) void this.#takeAgain(dispatch);
+    else this.#begin(dispatch);
+    return true;
+  }
+
+  #begin(dispatch: DispatchPayload): void {
     const mission = new Mission(dispatch, this);
-    this.#missions.set(id, mission);
+    this.#missions.set(mission.id, mission);
     // After the answer.
     setImmediate(() => void mission.begin());
-    return true;
+  }
+
+  /**
+   * A mission of this id is over here. Where that is so at Callboard, too, its dispatch is only repeated late. Where
+   * nothing has been said of it there, it is another one: Callboard has forgotten the first.
+   */
+  async #takeAgain(dispatch: DispatchPayload): Promise<void> {
+    const id = dispatch.mission_id;
+    const { signal } = this.#stop;
+    for (let looks = 0; !signal.aborted; looks++) {
+      try {
+        const recorded = await this.#rest.mission(id, signal);
+        if (recorded === undefined || isTerminal(recorded.state) || recorded.newest !== undefined) return;
+        // Another dispatch of it may have begun it meanwhile.
+        if (this.#closing === undefined && !signal.aborted && this.#ended.delete(id)) this.#begin(dispatch);
+        return;
+      } catch {
+        await pause(this.#clock, backoff(looks, this.#random), signal);
+      }
+    }
   }
 
   // The connection.

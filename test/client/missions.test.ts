@@ -53,3 +53,48 @@ test('missions that ended while Callboard was away are listed, and read back sev
   await callboard.said('mission.completed', 15);
   assert.equal(callboard.heard.filter(({ event }) => event === 'mission.completed').length, 15);
 });
+
+test('a dispatch of an ended id is a late repetition, or, where Callboard has forgotten that one, a new mission', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock(Date.now());
+  let begun = 0;
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onDispatch: (assigned) => {
+      begun++;
+      assigned.started().complete();
+    },
+  });
+  leaveInTime(t, clock, executor);
+  const id = await callboard.dispatch();
+  let asked = 0;
+  let answer: { status: number; body?: object } = { status: 200, body: { state: 'assigned' } };
+  callboard.answer = (request) => {
+    if (!request.endsWith(`/missions/${id}`)) return undefined;
+    asked++;
+    return answer;
+  };
+  await callboard.said('mission.completed');
+  // Its end may still be on its way.
+  await callboard.dispatch(id);
+  assert.deepEqual([begun, asked], [1, 0]);
+  answer = { status: 200, body: { state: 'done' } };
+  await until(async () => {
+    clock.advance(100);
+    await callboard.dispatch(id);
+    return asked > 0;
+  });
+  answer = { status: 503 };
+  const before = asked;
+  await callboard.dispatch(id);
+  await until(() => asked > before);
+  assert.equal(begun, 1);
+  answer = { status: 200, body: { state: 'assigned' } };
+  await until(() => {
+    clock.advance(1);
+    return begun === 2;
+  });
+  await callboard.said('mission.completed', 2);
+});
