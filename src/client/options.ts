@@ -88,7 +88,10 @@ export type ExecutorOptions = Identity & {
 
   /** Does the work. If it throws, the mission fails with the error's message; if it only returns, the mission runs on. */
   readonly onDispatch: (mission: AssignedMission) => unknown;
-  /** Holds the work; `mission.paused` is sent once it resolves. */
+  /**
+   * Holds the work; `mission.paused` is sent once it resolves. Of a mission that was paused before `started()`, or while
+   * it was suspended, it is called right after `started()` or `resumed()`, unless it was resumed meanwhile.
+   */
   readonly onPause?: (mission: RunningMission) => unknown;
   /** Goes on with the work; `mission.resumed` is sent once it resolves. */
   readonly onResume?: (mission: RunningMission, resumed: ResumedFrom) => unknown;

@@ -248,7 +248,7 @@ test('an abort has the group end by itself, kills what does not, and takes a pau
   assert.equal((await end(stubborn)).state, 'aborted');
 });
 
-test('as many missions run as --concurrency says; others wait in order, and can be aborted', LIMIT, async () => {
+test('as many missions run as --concurrency says; others wait in order, can be paused and aborted', LIMIT, async () => {
   const files = [path('1'), path('2'), path('3'), path('4')];
   const ids: string[] = [];
   for (const file of files) ids.push(await dispatched(scripts, `echo $$; while ! [ -e ${file} ]; do sleep 0.02; done`));
@@ -258,7 +258,14 @@ test('as many missions run as --concurrency says; others wait in order, and can 
   const states = async () => [(await look(third)).state, (await look(fourth)).state];
   assert.deepEqual(await states(), ['assigned', 'assigned']);
   await ask(third, 'abort');
-  for (const file of files) writeFileSync(file, '');
+  await ask(fourth, 'pause');
+  const [last = '', ...others] = files.reverse();
+  for (const file of others) writeFileSync(file, '');
+  // While it waited, and when it had begun.
+  await until(async () => dataOf(await look(fourth), 'mission.paused').length === 2);
+  assert.equal((await look(fourth)).state, 'paused');
+  writeFileSync(last, '');
+  await ask(fourth, 'resume');
   assert.equal((await end(fourth)).state, 'done');
   assert.deepEqual(summaries(await end(third)), []);
 });
