@@ -115,13 +115,16 @@ export class Mission {
     this.#host.ended(this);
   }
 
-  /** Ends it here because the executor closes; a resumable one has it suspended. */
+  /**
+   * Ends it here because the executor closes; a resumable one has it suspended. Of one that has not begun nothing is
+   * said: Callboard, which has never heard of it, dispatches it again once the executor is back.
+   */
   async leave(resumable: boolean): Promise<void> {
     if (this.#over !== undefined) return;
-    const isSuspended = 'checkpointId' in this.#handle;
+    const isRunning = this.#running !== undefined;
     this.#stop(`mission ${this.id} is over here: the executor closes`);
     this.#abort.abort(new MissionStateError(this.#over));
-    if (resumable && !isSuspended) {
+    if (resumable && isRunning) {
       const made = await this.#call('onSuspend', () => this.#host.options.onSuspend?.(this.#seen()));
       const checkpoint_id = typeof made === 'string' && made !== '' ? made : randomUUID();
       this.#host.say(this.id, 'mission.suspended', { state: 'suspended', checkpoint_id });

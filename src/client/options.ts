@@ -99,7 +99,11 @@ export type ExecutorOptions = Identity & {
   readonly onAbort?: (mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>) => unknown;
   /** Told every answer, also where `askHuman` waits for it. */
   readonly onHitlResponse?: (mission: RunningMission, answer: { hitlId: string; response: string }) => unknown;
-  /** With the capability `resumable`, at `close`: keeps the work. @returns the id of its checkpoint, or one is made up */
+  /**
+   * With the capability `resumable`, at `close`: keeps the work of a mission that runs. The next process does not take
+   * it up: Callboard fails the mission 30 seconds after that has connected, with `lost_by_executor`.
+   * @returns the id of its checkpoint, or one is made up
+   */
   readonly onSuspend?: (
     mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>,
   ) => string | undefined | Promise<string | undefined>;
@@ -113,8 +117,10 @@ export interface Executor {
   /** Whether a connection to Callboard stands. */
   readonly connected: boolean;
   /**
-   * Takes no more dispatches, suspends its missions if it is `resumable`, waits up to five seconds until Callboard has
-   * all that was said, and deregisters, by which the missions of one that is not `resumable` fail.
+   * Takes no more dispatches, suspends the missions that run if it is `resumable`, waits up to five seconds until
+   * Callboard has all that was said, and deregisters, by which the missions of one that is not `resumable` fail. Missions
+   * that had not begun are dispatched again to a `resumable` one that comes back; suspended ones fail then, see
+   * `onSuspend`.
    */
   close(): Promise<void>;
 }

@@ -212,6 +212,21 @@ for (const resumable of [true, false])
     else assert.equal((await mission(server, id)).error, 'executor_deregistered');
   });
 
+test('a mission that had not begun when a resumable executor closed is dispatched to it again', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  let taken = 0;
+  const options = { executorId: randomUUID(), capabilities: ['resumable'] };
+  const executor = await start(t, server, { ...options, onDispatch: () => void taken++ });
+  const id = await dispatch(server);
+  await until(() => taken === 1);
+  await executor.close();
+  await inState(server, id, 'suspended');
+  assert.deepEqual(await history(server, id), []);
+  await start(t, server, { ...options, onDispatch: (assigned) => assigned.started().complete() });
+  await inState(server, id, 'done');
+});
+
 test('close waits until its last words have arrived, and deregisters then', async (t) => {
   const server = await serve(t);
   const executor = await createExecutor({
