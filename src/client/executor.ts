@@ -53,6 +53,8 @@ class Client implements Executor, MissionHost {
   readonly id: string;
   readonly options: ExecutorOptions;
   url = '';
+  readonly closed: Promise<void>;
+  #onClosed = (): void => undefined;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #rest: Rest;
@@ -73,6 +75,9 @@ class Client implements Executor, MissionHost {
     const { clock = systemClock, random = Math.random, listen, maxQueued = MAX_QUEUED, connect } = options;
     this.id = id;
     this.options = options;
+    this.closed = new Promise((resolve) => {
+      this.#onClosed = resolve;
+    });
     this.#clock = clock;
     this.#random = random;
     this.#rest = new Rest(options.url);
@@ -332,6 +337,7 @@ class Client implements Executor, MissionHost {
     this.#closing ??= Promise.resolve();
     this.#end('an operator has deleted its executor');
     this.warn('an operator has deleted this executor: it stays away');
+    this.#onClosed();
   }
 
   async #close(): Promise<void> {
@@ -352,5 +358,6 @@ class Client implements Executor, MissionHost {
         .catch((error: unknown) => this.warn(`not deregistered: ${reasonOf(error)}`));
     await this.#connection.close();
     this.#endpoint.close();
+    this.#onClosed();
   }
 }

@@ -116,6 +116,8 @@ export interface Executor {
   readonly url: string;
   /** Whether a connection to Callboard stands. */
   readonly connected: boolean;
+  /** Resolves once it is closed, by `close()` or because an operator has deleted it. */
+  readonly closed: Promise<void>;
   /**
    * Takes no more dispatches, suspends the missions that run if it is `resumable`, waits up to five seconds until
    * Callboard has all that was said, and deregisters, by which the missions of one that is not `resumable` fail. Missions

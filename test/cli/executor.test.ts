@@ -313,6 +313,19 @@ test(
   },
 );
 
+test('an executor that an operator deletes ends its commands and says why', LIMIT, async () => {
+  const deleted = await executor('deleted', ['--run', 'sleep 60']);
+  const [, id] = await deleted.stdoutMatch(/"executor_id":"(.*?)"/);
+  const mission_id = 'm-deleted';
+  const body = { mission_id, objective: 'x', completion: 'x', executor_filter: { capabilities: ['x-deleted'] } };
+  assert.equal((await post(`${url}/api/v1/sessions/s/dispatch`, body)).status, 202);
+  const [, pid] = await deleted.stdoutMatch(/\(process (\d+)\)/);
+  assert.equal((await send(`${url}/api/v1/executors/${id}`, { method: 'DELETE' })).status, 204);
+  const { code, stderr } = await deleted.ended;
+  assert.deepEqual([code, isGone(Number(pid))], [1, true]);
+  assert.match(stderr, /an operator has deleted this executor/);
+});
+
 test('where the executor is killed, so is all that it has started', LIMIT, async () => {
   const id = await dispatched(words, 'x', 'trap "" TERM INT HUP; sleep 60 & echo $$ $!; wait');
   const pids = await until(async () => {

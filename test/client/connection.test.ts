@@ -122,6 +122,7 @@ test('an executor that an operator has deleted stays away; one that was deregist
   await callboard.said('mission.started');
   callboard.sockets[1]?.close(1000, 'operator_deleted');
   await until(() => mission?.aborted);
+  await executor.closed;
   assert.match(String(mission?.reason), new RegExp(`mission ${id} is over: an operator has deleted its executor`));
   await executor.close();
   clock.advance(60_000);
