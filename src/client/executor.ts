@@ -10,7 +10,7 @@ import { checkData, MAX_SIZE, parseJson, pushedOf } from './checks.js';
 import { backoff, type Clock, pause, systemClock } from './clock.js';
 import { Connection } from './connection.js';
 import { Endpoint } from './endpoint.js';
-import { reasonOf } from './errors.js';
+import { messageOf, reasonOf } from './errors.js';
 import { readIdentity } from './identity.js';
 import { Mission, type MissionHost } from './mission.js';
 import type { Executor, ExecutorOptions } from './options.js';
@@ -155,7 +155,12 @@ class Client implements Executor, MissionHost {
   }
 
   warn(message: string): void {
-    this.options.onWarning?.(message);
+    try {
+      this.options.onWarning?.(message);
+    } catch (error) {
+      // Trouble with telling of trouble is not to end what goes on.
+      process.emitWarning(`onWarning: ${messageOf(error)}`);
+    }
   }
 
   now(): number {

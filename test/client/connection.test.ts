@@ -176,3 +176,25 @@ test("one that listens is dialled by Callboard's own dialler, and again after a 
     }
   }
 });
+
+test('an onWarning that throws ends nothing: the executor comes back', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock();
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onWarning: () => {
+      throw new Error('no disk space');
+    },
+    onDispatch: () => undefined,
+  });
+  const warned = once(process, 'warning');
+  callboard.sockets[0]?.terminate();
+  const [warning] = await warned;
+  assert.equal(String(warning), 'Warning: onWarning: no disk space');
+  await until(() => {
+    clock.advance(1);
+    return callboard.sockets.length === 2 && executor.connected;
+  });
+});
