@@ -23,6 +23,8 @@ const MAX_QUEUED = 10_000;
 const CLOSE_LIMIT = 5_000;
 /** Ids of ended missions that are remembered, so that a dispatch that is repeated late begins nothing. */
 const MAX_ENDED = 10_000;
+/** Bytes of the missions' ids in a resync: it is one frame, and has some bytes more. */
+const MAX_IDS = MAX_SIZE - 1_024;
 /** Missions that are read back at once. */
 const READ_AT_ONCE = 16;
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
@@ -49,6 +51,9 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   return client;
 }
 
+/** Bytes of an id in a list, with its comma. */
+const sizeOf = (id: string): number => Buffer.byteLength(JSON.stringify(id)) + 1;
+
 class Client implements Executor, MissionHost {
   readonly id: string;
   readonly options: ExecutorOptions;
@@ -63,6 +68,8 @@ class Client implements Executor, MissionHost {
   readonly #outgoing: Outgoing;
   readonly #missions = new Map<string, Mission>();
   readonly #ended = new Set<string>();
+  /** Bytes of their ids in a resync, at most: some that are over may be counted still. */
+  #idBytes = 0;
   /** Ends every wait. */
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
@@ -187,9 +194,21 @@ class Client implements Executor, MissionHost {
     if (this.#missions.has(id)) return true;
     // Its end may still be on its way.
     if (this.#ended.has(id) && this.#outgoing.missions.has(id)) return true;
-    if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full) return false;
+    if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full || !this.#hasRoom(id))
+      return false;
     if (this.#ended.has(id)) void this.#takeAgain(dispatch);
     else this.#begin(dispatch);
+    return true;
+  }
+
+  /** Counts one more mission, where a resync can still list it. */
+  #hasRoom(id: string): boolean {
+    if (this.#idBytes + sizeOf(id) > MAX_IDS) {
+      this.#idBytes = 0;
+      for (const owned of this.#owned()) this.#idBytes += sizeOf(owned);
+    }
+    if (this.#idBytes + sizeOf(id) > MAX_IDS) return false;
+    this.#idBytes += sizeOf(id);
     return true;
   }
 

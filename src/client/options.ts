@@ -75,7 +75,10 @@ export type ExecutorOptions = Identity & {
   readonly listen?: { readonly host?: string; readonly port?: number; readonly publicUrl?: string };
   /** Whether it dials Callboard's WebSocket, or waits to be dialled where it takes dispatches. Default: `dial`. */
   readonly connect?: 'dial' | 'listen';
-  /** Events that may wait while Callboard is away; then progress and dispatches are refused. Default: 10,000. */
+  /**
+   * Events that may wait while Callboard is away; then progress and dispatches are refused. Default: 10,000. Dispatches
+   * are refused, too, while the ids of its missions fill 1 MiB, a frame that has to list them: some 26,000 UUIDs.
+   */
   readonly maxQueued?: number;
   /** Gives up registering. */
   readonly signal?: AbortSignal;

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '#src/actor/clock.js';
-import type { Executor, RunningMission } from '#src/client/index.js';
-import { type Scope, until } from '../server/helpers.js';
+import { MAX_SIZE } from '#src/client/checks.js';
+import type { AssignedMission, Executor, RunningMission } from '#src/client/index.js';
+import { post, type Scope, until } from '../server/helpers.js';
 import { inReverse, start } from './helpers.js';
 import { scripted } from './scripted.js';
 
@@ -97,4 +98,46 @@ test('a dispatch of an ended id is a late repetition, or, where Callboard has fo
     return begun === 2;
   });
   await callboard.said('mission.completed', 2);
+});
+
+test('no more missions are taken than a resync, which is one frame, can list', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock(Date.now());
+  const missions: AssignedMission[] = [];
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onDispatch: (assigned) => void missions.push(assigned),
+  });
+  leaveInTime(t, clock, executor);
+  const taken = async (mission_id: string): Promise<boolean> => {
+    callboard.states.set(mission_id, 'running');
+    const body = { mission_id, objective: 'do it', completion: 'done' };
+    const answer = await post(`${executor.url}/dispatch`, body, { authorization: `Bearer ${callboard.token}` });
+    return answer.status === 202;
+  };
+  // As JSON, a quote has two bytes.
+  const id = (count: number): string => `${count}${'"'.repeat(3_000)}`;
+  let count = 0;
+  while (count < 200 && (await taken(id(count)))) count++;
+  assert.equal(count, 174);
+  assert.equal(await taken('small'), true);
+  let frame = 0;
+  callboard.onUpgrade = () => {
+    setImmediate(() => callboard.sockets.at(-1)?.once('message', (data) => (frame = String(data).length)));
+    return 101;
+  };
+  callboard.sockets[0]?.terminate();
+  await until(() => {
+    clock.advance(1);
+    return frame > 0 && executor.connected;
+  });
+  assert.ok(frame > 1_000_000 && frame <= MAX_SIZE, `${frame} bytes`);
+  // One that is over makes room, once Callboard has been told.
+  missions[0]?.fail('no');
+  await until(() => {
+    clock.advance(100);
+    return taken(id(count));
+  });
 });
