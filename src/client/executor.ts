@@ -9,7 +9,7 @@ import { isTerminal } from '../contract/transitions.js';
 import { checkData, MAX_SIZE, parseJson, pushedOf } from './checks.js';
 import { backoff, type Clock, pause, systemClock } from './clock.js';
 import { Connection } from './connection.js';
-import { Endpoint } from './endpoint.js';
+import { Endpoint, isLoopback } from './endpoint.js';
 import { messageOf, reasonOf } from './errors.js';
 import { readIdentity } from './identity.js';
 import { Mission, type MissionHost } from './mission.js';
@@ -125,6 +125,8 @@ class Client implements Executor, MissionHost {
     try {
       this.url = await this.#endpoint.listen();
       this.url = this.options.listen?.publicUrl ?? this.url;
+      if (isLoopback(this.url) && !isLoopback(this.options.url))
+        this.warn(`Callboard is elsewhere and cannot reach ${this.url}: set listen.host, and listen.publicUrl`);
       signal?.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
         this.#connection.run(resolve).catch(reject);

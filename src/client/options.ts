@@ -71,7 +71,10 @@ export type ExecutorOptions = Identity & {
   /** The executor's own. Default: 1.0.0. */
   readonly version?: string;
   readonly a2aInstanceId?: string;
-  /** Where it takes dispatches. Default: any free port of 127.0.0.1, and the URL that follows from that. */
+  /**
+   * Where it takes dispatches. Default: any free port of 127.0.0.1, and the URL that follows from that, which only a
+   * Callboard on the same machine can reach.
+   */
   readonly listen?: { readonly host?: string; readonly port?: number; readonly publicUrl?: string };
   /** Whether it dials Callboard's WebSocket, or waits to be dialled where it takes dispatches. Default: `dial`. */
   readonly connect?: 'dial' | 'listen';

@@ -198,3 +198,24 @@ test('an onWarning that throws ends nothing: the executor comes back', async (te
     return callboard.sockets.length === 2 && executor.connected;
   });
 });
+
+test('it is told that a Callboard elsewhere cannot reach a loopback address', async () => {
+  const warnings: string[] = [];
+  const elsewhere = 'http://callboard.invalid';
+  for (const [url, publicUrl] of [['http://localhost:1'], [elsewhere, 'http://executor.invalid'], [elsewhere]] as const)
+    await assert.rejects(
+      createExecutor({
+        url,
+        executorId: randomUUID(),
+        name: 'sdk',
+        signal: AbortSignal.abort(),
+        ...(publicUrl !== undefined && { listen: { publicUrl } }),
+        onDispatch: () => undefined,
+        onWarning: (message) => void warnings.push(message.replace(/:\d+/, '')),
+      }),
+      { name: 'AbortError' },
+    );
+  assert.deepEqual(warnings, [
+    'Callboard is elsewhere and cannot reach http://127.0.0.1: set listen.host, and listen.publicUrl',
+  ]);
+});
