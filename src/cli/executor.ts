@@ -12,13 +12,14 @@ import { stopOnSignals } from './signals.js';
 
 /** Missions that may wait for others to end. */
 const MAX_WAITING = 1_000;
+const DELETED = 'an operator has deleted this executor';
 
 /**
  * Runs missions until SIGINT or SIGTERM; then ends the commands that run, and leaves Callboard. A second signal kills
- * them and ends it at once.
+ * them and ends it at once. It ends, too, when an operator deletes the executor.
  *
  * @returns The exit code, 0.
- * @throws CommandError where Callboard does not take the executor, or this machine cannot run it.
+ * @throws CommandError where Callboard does not take the executor or has deleted it, or this machine cannot run it.
  */
 export async function runExecutor(settings: ExecutorSettings): Promise<number> {
   if (process.platform === 'win32')
@@ -31,11 +32,13 @@ export async function runExecutor(settings: ExecutorSettings): Promise<number> {
     const executor = await connected(settings, missions, stop);
     if (executor !== undefined) {
       say('connected', `connected to ${url.href} as ${name} (${executor.id})`, { executor_id: executor.id });
-      if (!stop.aborted) await once(stop, 'abort');
+      if (!stop.aborted) await Promise.race([once(stop, 'abort'), executor.closed]);
     }
-    say('stopping', `${stop.reason}: stopping`);
+    const isDeleted = !stop.aborted;
+    say('stopping', `${isDeleted ? DELETED : stop.reason}: stopping`);
     await missions.stop();
     await executor?.close();
+    if (isDeleted) throw new CommandError(FAILED, DELETED);
   } finally {
     groups.close();
   }

@@ -10,6 +10,9 @@ import { socketOptions } from './socket.js';
 const ROUTE = /^\/(?:api\/v1\/sessions\/[^/?]+\/)?dispatch(?:\?|$)/;
 const SOCKET = /^\/ws\/executors\/([^/?]+)\?(.*)$/;
 
+/** Whether a URL is one of this machine, by its own name for itself. */
+export const isLoopback = (url: string): boolean => /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname);
+
 export interface EndpointOptions {
   readonly executorId: string;
   readonly host: string;

@@ -9,8 +9,8 @@ import { isTerminal } from '../contract/transitions.js';
 import { checkData, MAX_SIZE, parseJson, pushedOf } from './checks.js';
 import { backoff, type Clock, pause, systemClock } from './clock.js';
 import { Connection } from './connection.js';
-import { Endpoint } from './endpoint.js';
-import { reasonOf } from './errors.js';
+import { Endpoint, isLoopback } from './endpoint.js';
+import { messageOf, reasonOf } from './errors.js';
 import { readIdentity } from './identity.js';
 import { Mission, type MissionHost } from './mission.js';
 import type { Executor, ExecutorOptions } from './options.js';
@@ -23,6 +23,10 @@ const MAX_QUEUED = 10_000;
 const CLOSE_LIMIT = 5_000;
 /** Ids of ended missions that are remembered, so that a dispatch that is repeated late begins nothing. */
 const MAX_ENDED = 10_000;
+/** Bytes of the missions' ids in a resync: it is one frame, and has some bytes more. */
+const MAX_IDS = MAX_SIZE - 1_024;
+/** Missions that are read back at once. */
+const READ_AT_ONCE = 16;
 /** A mission's question may be answered in the last moment: it is looked at a little later. */
 const EXPIRY_GRACE = 1_000;
 
@@ -47,10 +51,15 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   return client;
 }
 
+/** Bytes of an id in a list, with its comma. */
+const sizeOf = (id: string): number => Buffer.byteLength(JSON.stringify(id)) + 1;
+
 class Client implements Executor, MissionHost {
   readonly id: string;
   readonly options: ExecutorOptions;
   url = '';
+  readonly closed: Promise<void>;
+  #onClosed = (): void => undefined;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #rest: Rest;
@@ -59,6 +68,8 @@ class Client implements Executor, MissionHost {
   readonly #outgoing: Outgoing;
   readonly #missions = new Map<string, Mission>();
   readonly #ended = new Set<string>();
+  /** Bytes of their ids in a resync, at most: some that are over may be counted still. */
+  #idBytes = 0;
   /** Ends every wait. */
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
@@ -71,6 +82,9 @@ class Client implements Executor, MissionHost {
     const { clock = systemClock, random = Math.random, listen, maxQueued = MAX_QUEUED, connect } = options;
     this.id = id;
     this.options = options;
+    this.closed = new Promise((resolve) => {
+      this.#onClosed = resolve;
+    });
     this.#clock = clock;
     this.#random = random;
     this.#rest = new Rest(options.url);
@@ -111,6 +125,8 @@ class Client implements Executor, MissionHost {
     try {
       this.url = await this.#endpoint.listen();
       this.url = this.options.listen?.publicUrl ?? this.url;
+      if (isLoopback(this.url) && !isLoopback(this.options.url))
+        this.warn(`Callboard is elsewhere and cannot reach ${this.url}: set listen.host, and listen.publicUrl`);
       signal?.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
         this.#connection.run(resolve).catch(reject);
@@ -148,7 +164,12 @@ class Client implements Executor, MissionHost {
   }
 
   warn(message: string): void {
-    this.options.onWarning?.(message);
+    try {
+      this.options.onWarning?.(message);
+    } catch (error) {
+      // Trouble with telling of trouble is not to end what goes on.
+      process.emitWarning(`onWarning: ${messageOf(error)}`);
+    }
   }
 
   now(): number {
@@ -172,13 +193,52 @@ class Client implements Executor, MissionHost {
 
   #take(dispatch: DispatchPayload): boolean {
     const id = dispatch.mission_id;
-    if (this.#missions.has(id) || this.#ended.has(id)) return true;
-    if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full) return false;
+    if (this.#missions.has(id)) return true;
+    // Its end may still be on its way.
+    if (this.#ended.has(id) && this.#outgoing.missions.has(id)) return true;
+    if (this.#closing !== undefined || this.#stop.signal.aborted || this.#outgoing.full || !this.#hasRoom(id))
+      return false;
+    if (this.#ended.has(id)) void this.#takeAgain(dispatch);
+    else this.#begin(dispatch);
+    return true;
+  }
+
+  /** Counts one more mission, where a resync can still list it. */
+  #hasRoom(id: string): boolean {
+    if (this.#idBytes + sizeOf(id) > MAX_IDS) {
+      this.#idBytes = 0;
+      for (const owned of this.#owned()) this.#idBytes += sizeOf(owned);
+    }
+    if (this.#idBytes + sizeOf(id) > MAX_IDS) return false;
+    this.#idBytes += sizeOf(id);
+    return true;
+  }
+
+  #begin(dispatch: DispatchPayload): void {
     const mission = new Mission(dispatch, this);
-    this.#missions.set(id, mission);
+    this.#missions.set(mission.id, mission);
     // After the answer.
     setImmediate(() => void mission.begin());
-    return true;
+  }
+
+  /**
+   * A mission of this id is over here. Where that is so at Callboard, too, its dispatch is only repeated late. Where
+   * nothing has been said of it there, it is another one: Callboard has forgotten the first.
+   */
+  async #takeAgain(dispatch: DispatchPayload): Promise<void> {
+    const id = dispatch.mission_id;
+    const { signal } = this.#stop;
+    for (let looks = 0; !signal.aborted; looks++) {
+      try {
+        const recorded = await this.#rest.mission(id, signal);
+        if (recorded === undefined || isTerminal(recorded.state) || recorded.newest !== undefined) return;
+        // Another dispatch of it may have begun it meanwhile.
+        if (this.#closing === undefined && !signal.aborted && this.#ended.delete(id)) this.#begin(dispatch);
+        return;
+      } catch {
+        await pause(this.#clock, backoff(looks, this.#random), signal);
+      }
+    }
   }
 
   // The connection.
@@ -196,8 +256,13 @@ class Client implements Executor, MissionHost {
     };
   }
 
-  #resync(socket: WebSocket): void {
-    const owned_mission_ids = [...this.#missions.keys()];
+  /** The missions that it has: one that is over is so only once Callboard has been told, for what is left out is lost. */
+  #owned(): Set<string> {
+    return new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
+  }
+
+  #sendResync(socket: WebSocket, owned: ReadonlySet<string>): void {
+    const owned_mission_ids = [...owned];
     const ts = this.#timestamp();
     const data = { owned_mission_ids, protocol_version: '1.0.0' };
     socket.send(JSON.stringify({ event: 'executor.resync', executor_id: this.id, ts, data }));
@@ -206,11 +271,15 @@ class Client implements Executor, MissionHost {
   /** Finds out what Callboard has of each mission, then sends the rest. */
   async #catchUp(socket: WebSocket, signal: AbortSignal): Promise<void> {
     this.#settled = false;
-    this.#resync(socket);
-    const missions = new Set([...this.#outgoing.missions, ...this.#missions.keys()]);
+    const owned = this.#owned();
+    this.#sendResync(socket, owned);
     // What is read is to be as it is after the resync.
-    if (missions.size > 0) await received(socket, signal);
-    for (const missionId of missions) await this.#compare(missionId, signal, true);
+    if (owned.size > 0) await received(socket, signal);
+    const left = owned.values();
+    const compareNext = async (): Promise<void> => {
+      for (const missionId of left) await this.#compare(missionId, signal, true);
+    };
+    await Promise.all(Array.from({ length: READ_AT_ONCE }, compareNext));
     signal.throwIfAborted();
     const asked = new Set([...this.#missions.values()].flatMap((mission) => mission.asked ?? []));
     const open = await this.#rest.openQuestions(this.id, asked, signal);
@@ -294,6 +363,7 @@ class Client implements Executor, MissionHost {
     this.#closing ??= Promise.resolve();
     this.#end('an operator has deleted its executor');
     this.warn('an operator has deleted this executor: it stays away');
+    this.#onClosed();
   }
 
   async #close(): Promise<void> {
@@ -314,5 +384,6 @@ class Client implements Executor, MissionHost {
         .catch((error: unknown) => this.warn(`not deregistered: ${reasonOf(error)}`));
     await this.#connection.close();
     this.#endpoint.close();
+    this.#onClosed();
   }
 }

@@ -48,6 +48,7 @@ export class Mission {
   /** The one handle that is not an old one. */
   #handle: AssignedMission | RunningMission | SuspendedMission;
   #running: RunningMission | undefined;
+  /** An operator wants it paused. What does not run has nothing to hold: that comes once it does. */
   #paused = false;
   /** What it said last that has it wait for an operator, or for `resumed()`. */
   #hold: { readonly event: 'mission.paused' | 'mission.suspended'; readonly data: object } | undefined;
@@ -114,13 +115,16 @@ export class Mission {
     this.#host.ended(this);
   }
 
-  /** Ends it here because the executor closes; a resumable one has it suspended. */
+  /**
+   * Ends it here because the executor closes; a resumable one has it suspended. Of one that has not begun nothing is
+   * said: Callboard, which has never heard of it, dispatches it again once the executor is back.
+   */
   async leave(resumable: boolean): Promise<void> {
     if (this.#over !== undefined) return;
-    const isSuspended = 'checkpointId' in this.#handle;
+    const isRunning = this.#running !== undefined;
     this.#stop(`mission ${this.id} is over here: the executor closes`);
     this.#abort.abort(new MissionStateError(this.#over));
-    if (resumable && !isSuspended) {
+    if (resumable && isRunning) {
       const made = await this.#call('onSuspend', () => this.#host.options.onSuspend?.(this.#seen()));
       const checkpoint_id = typeof made === 'string' && made !== '' ? made : randomUUID();
       this.#host.say(this.id, 'mission.suspended', { state: 'suspended', checkpoint_id });
@@ -172,6 +176,7 @@ export class Mission {
         this.#check(handle, old);
         const data = { state: 'suspended', checkpoint_id: checkpointId, ...(reason !== undefined && { reason }) };
         this.#sayHold('mission.suspended', data);
+        this.#paused = false;
         return this.#suspended(checkpointId);
       },
       complete: (data = {}) => {
@@ -185,6 +190,8 @@ export class Mission {
     };
     this.#handle = handle;
     this.#running = handle;
+    this.#hold = undefined;
+    if (this.#paused) this.#queue(() => this.#holdIt());
     return handle;
   }
 
@@ -199,8 +206,6 @@ export class Mission {
         this.#check(handle, 'was resumed');
         const data = { state: 'running', resumed_from: 'suspended' };
         this.#host.say(this.id, 'mission.resumed', data);
-        this.#paused = false;
-        this.#hold = undefined;
         resumed = this.#run();
         return resumed;
       },
@@ -263,10 +268,16 @@ export class Mission {
   }
 
   async #pause(): Promise<void> {
-    const running = this.#running;
-    if (running === undefined || this.#paused || this.#over !== undefined) return;
+    if (this.#paused || this.#over !== undefined) return;
     this.#paused = true;
-    await this.#call('onPause', () => this.#host.options.onPause?.(running));
+    await this.#holdIt();
+  }
+
+  /** What is wanted may have changed before it is its turn. */
+  async #holdIt(): Promise<void> {
+    if (!this.#paused || this.#over !== undefined) return;
+    const running = this.#running;
+    if (running !== undefined) await this.#call('onPause', () => this.#host.options.onPause?.(running));
     if (this.#over === undefined && this.#running === running) this.#sayHold('mission.paused', { state: 'paused' });
   }
 
@@ -280,13 +291,15 @@ export class Mission {
     if (this.#over !== undefined) return;
     if ('checkpointId' in suspended) {
       const { checkpointId } = suspended;
+      this.#paused = false;
       const running = suspended.resumed();
       await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'suspended', checkpointId }));
       return;
     }
     const running = this.#running;
-    if (running === undefined || !this.#paused) return;
-    await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));
+    if (!this.#paused) return;
+    if (running !== undefined)
+      await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));
     if (this.#over !== undefined || this.#running !== running) return;
     this.#paused = false;
     this.#hold = undefined;

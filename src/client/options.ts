@@ -71,11 +71,17 @@ export type ExecutorOptions = Identity & {
   /** The executor's own. Default: 1.0.0. */
   readonly version?: string;
   readonly a2aInstanceId?: string;
-  /** Where it takes dispatches. Default: any free port of 127.0.0.1, and the URL that follows from that. */
+  /**
+   * Where it takes dispatches. Default: any free port of 127.0.0.1, and the URL that follows from that, which only a
+   * Callboard on the same machine can reach.
+   */
   readonly listen?: { readonly host?: string; readonly port?: number; readonly publicUrl?: string };
   /** Whether it dials Callboard's WebSocket, or waits to be dialled where it takes dispatches. Default: `dial`. */
   readonly connect?: 'dial' | 'listen';
-  /** Events that may wait while Callboard is away; then progress and dispatches are refused. Default: 10,000. */
+  /**
+   * Events that may wait while Callboard is away; then progress and dispatches are refused. Default: 10,000. Dispatches
+   * are refused, too, while the ids of its missions fill 1 MiB, a frame that has to list them: some 26,000 UUIDs.
+   */
   readonly maxQueued?: number;
   /** Gives up registering. */
   readonly signal?: AbortSignal;
@@ -88,7 +94,10 @@ export type ExecutorOptions = Identity & {
 
   /** Does the work. If it throws, the mission fails with the error's message; if it only returns, the mission runs on. */
   readonly onDispatch: (mission: AssignedMission) => unknown;
-  /** Holds the work; `mission.paused` is sent once it resolves. */
+  /**
+   * Holds the work; `mission.paused` is sent once it resolves. Of a mission that was paused before `started()`, or while
+   * it was suspended, it is called right after `started()` or `resumed()`, unless it was resumed meanwhile.
+   */
   readonly onPause?: (mission: RunningMission) => unknown;
   /** Goes on with the work; `mission.resumed` is sent once it resolves. */
   readonly onResume?: (mission: RunningMission, resumed: ResumedFrom) => unknown;
@@ -96,7 +105,11 @@ export type ExecutorOptions = Identity & {
   readonly onAbort?: (mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>) => unknown;
   /** Told every answer, also where `askHuman` waits for it. */
   readonly onHitlResponse?: (mission: RunningMission, answer: { hitlId: string; response: string }) => unknown;
-  /** With the capability `resumable`, at `close`: keeps the work. @returns the id of its checkpoint, or one is made up */
+  /**
+   * With the capability `resumable`, at `close`: keeps the work of a mission that runs. The next process does not take
+   * it up: Callboard fails the mission 30 seconds after that has connected, with `lost_by_executor`.
+   * @returns the id of its checkpoint, or one is made up
+   */
   readonly onSuspend?: (
     mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>,
   ) => string | undefined | Promise<string | undefined>;
@@ -109,9 +122,13 @@ export interface Executor {
   readonly url: string;
   /** Whether a connection to Callboard stands. */
   readonly connected: boolean;
+  /** Resolves once it is closed, by `close()` or because an operator has deleted it. */
+  readonly closed: Promise<void>;
   /**
-   * Takes no more dispatches, suspends its missions if it is `resumable`, waits up to five seconds until Callboard has
-   * all that was said, and deregisters, by which the missions of one that is not `resumable` fail.
+   * Takes no more dispatches, suspends the missions that run if it is `resumable`, waits up to five seconds until
+   * Callboard has all that was said, and deregisters, by which the missions of one that is not `resumable` fail. Missions
+   * that had not begun are dispatched again to a `resumable` one that comes back; suspended ones fail then, see
+   * `onSuspend`.
    */
   close(): Promise<void>;
 }

@@ -21,6 +21,8 @@ interface Entry {
   readonly event: MissionEventName;
   readonly ts: string;
   readonly text: string;
+  /** Bytes of the text. */
+  readonly size: number;
   sent: boolean;
 }
 
@@ -66,8 +68,9 @@ export class Outgoing {
 
   /** @param ts no two events have the same */
   add(missionId: string, event: MissionEventName, ts: string, text: string): void {
-    this.#entries.push({ sequence: ++this.#sequence, missionId, event, ts, text, sent: false });
-    this.#bytes += text.length;
+    const size = Buffer.byteLength(text);
+    this.#entries.push({ sequence: ++this.#sequence, missionId, event, ts, text, size, sent: false });
+    this.#bytes += size;
     this.#flush();
   }
 
@@ -174,7 +177,7 @@ export class Outgoing {
 
   #keep(wanted: (entry: Entry) => boolean): void {
     this.#entries = this.#entries.filter(wanted);
-    this.#bytes = this.#entries.reduce((bytes, { text }) => bytes + text.length, 0);
+    this.#bytes = this.#entries.reduce((bytes, { size }) => bytes + size, 0);
     if (this.#isConfirmed()) for (const tell of this.#waiters.splice(0)) tell();
   }
 

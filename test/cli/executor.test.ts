@@ -248,7 +248,7 @@ test('an abort has the group end by itself, kills what does not, and takes a pau
   assert.equal((await end(stubborn)).state, 'aborted');
 });
 
-test('as many missions run as --concurrency says; others wait in order, and can be aborted', LIMIT, async () => {
+test('as many missions run as --concurrency says; others wait in order, can be paused and aborted', LIMIT, async () => {
   const files = [path('1'), path('2'), path('3'), path('4')];
   const ids: string[] = [];
   for (const file of files) ids.push(await dispatched(scripts, `echo $$; while ! [ -e ${file} ]; do sleep 0.02; done`));
@@ -258,7 +258,14 @@ test('as many missions run as --concurrency says; others wait in order, and can 
   const states = async () => [(await look(third)).state, (await look(fourth)).state];
   assert.deepEqual(await states(), ['assigned', 'assigned']);
   await ask(third, 'abort');
-  for (const file of files) writeFileSync(file, '');
+  await ask(fourth, 'pause');
+  const [last = '', ...others] = files.reverse();
+  for (const file of others) writeFileSync(file, '');
+  // While it waited, and when it had begun.
+  await until(async () => dataOf(await look(fourth), 'mission.paused').length === 2);
+  assert.equal((await look(fourth)).state, 'paused');
+  writeFileSync(last, '');
+  await ask(fourth, 'resume');
   assert.equal((await end(fourth)).state, 'done');
   assert.deepEqual(summaries(await end(third)), []);
 });
@@ -305,6 +312,19 @@ test(
     );
   },
 );
+
+test('an executor that an operator deletes ends its commands and says why', LIMIT, async () => {
+  const deleted = await executor('deleted', ['--run', 'sleep 60']);
+  const [, id] = await deleted.stdoutMatch(/"executor_id":"(.*?)"/);
+  const mission_id = 'm-deleted';
+  const body = { mission_id, objective: 'x', completion: 'x', executor_filter: { capabilities: ['x-deleted'] } };
+  assert.equal((await post(`${url}/api/v1/sessions/s/dispatch`, body)).status, 202);
+  const [, pid] = await deleted.stdoutMatch(/\(process (\d+)\)/);
+  assert.equal((await send(`${url}/api/v1/executors/${id}`, { method: 'DELETE' })).status, 204);
+  const { code, stderr } = await deleted.ended;
+  assert.deepEqual([code, isGone(Number(pid))], [1, true]);
+  assert.match(stderr, /an operator has deleted this executor/);
+});
 
 test('where the executor is killed, so is all that it has started', LIMIT, async () => {
   const id = await dispatched(words, 'x', 'trap "" TERM INT HUP; sleep 60 & echo $$ $!; wait');

@@ -122,6 +122,7 @@ test('an executor that an operator has deleted stays away; one that was deregist
   await callboard.said('mission.started');
   callboard.sockets[1]?.close(1000, 'operator_deleted');
   await until(() => mission?.aborted);
+  await executor.closed;
   assert.match(String(mission?.reason), new RegExp(`mission ${id} is over: an operator has deleted its executor`));
   await executor.close();
   clock.advance(60_000);
@@ -174,4 +175,47 @@ test("one that listens is dialled by Callboard's own dialler, and again after a 
       await until(() => !connected());
     }
   }
+});
+
+test('an onWarning that throws ends nothing: the executor comes back', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const clock = new VirtualClock();
+  const executor = await start(t, callboard, {
+    clock,
+    random: () => 0,
+    onWarning: () => {
+      throw new Error('no disk space');
+    },
+    onDispatch: () => undefined,
+  });
+  const warned = once(process, 'warning');
+  callboard.sockets[0]?.terminate();
+  const [warning] = await warned;
+  assert.equal(String(warning), 'Warning: onWarning: no disk space');
+  await until(() => {
+    clock.advance(1);
+    return callboard.sockets.length === 2 && executor.connected;
+  });
+});
+
+test('it is told that a Callboard elsewhere cannot reach a loopback address', async () => {
+  const warnings: string[] = [];
+  const elsewhere = 'http://callboard.invalid';
+  for (const [url, publicUrl] of [['http://localhost:1'], [elsewhere, 'http://executor.invalid'], [elsewhere]] as const)
+    await assert.rejects(
+      createExecutor({
+        url,
+        executorId: randomUUID(),
+        name: 'sdk',
+        signal: AbortSignal.abort(),
+        ...(publicUrl !== undefined && { listen: { publicUrl } }),
+        onDispatch: () => undefined,
+        onWarning: (message) => void warnings.push(message.replace(/:\d+/, '')),
+      }),
+      { name: 'AbortError' },
+    );
+  assert.deepEqual(warnings, [
+    'Callboard is elsewhere and cannot reach http://127.0.0.1: set listen.host, and listen.publicUrl',
+  ]);
 });

@@ -7,7 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { createExecutor, MissionStateError, RegistrationError, type RunningMission } from '#src/client/index.js';
+import {
+  type AssignedMission,
+  createExecutor,
+  MissionStateError,
+  RegistrationError,
+  type RunningMission,
+} from '#src/client/index.js';
 import { inState, mission, post, send, serve, until } from '../server/helpers.js';
 import { dispatch, history, inReverse, operate, start } from './helpers.js';
 
@@ -201,6 +207,21 @@ for (const resumable of [true, false])
     else assert.equal((await mission(server, id)).error, 'executor_deregistered');
   });
 
+test('a mission that had not begun when a resumable executor closed is dispatched to it again', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  let taken = 0;
+  const options = { executorId: randomUUID(), capabilities: ['resumable'] };
+  const executor = await start(t, server, { ...options, onDispatch: () => void taken++ });
+  const id = await dispatch(server);
+  await until(() => taken === 1);
+  await executor.close();
+  await inState(server, id, 'suspended');
+  assert.deepEqual(await history(server, id), []);
+  await start(t, server, { ...options, onDispatch: (assigned) => assigned.started().complete() });
+  await inState(server, id, 'done');
+});
+
 test('close waits until its last words have arrived, and deregisters then', async (t) => {
   const executor = await createExecutor({
     url: server.url,
@@ -291,4 +312,50 @@ test('a registration that is refused rejects, and says why', async () => {
     assert.match(error.message, /^Callboard refuses the registration: 400 invalid_payload \(capabilities.0 /);
     return true;
   });
+});
+
+test('a pause before the start, or during a suspension, holds the mission as soon as it runs', async (test) => {
+  const t = inReverse(test);
+  const server = await serve(t);
+  const called: string[] = [];
+  const missions: AssignedMission[] = [];
+  await start(t, server, {
+    onDispatch: (assigned) => void missions.push(assigned),
+    onPause: ({ id }) => called.push(`pause ${id}`),
+    onResume: ({ id }, { from }) => called.push(`resume ${id} from ${from}`),
+  });
+  const held = await dispatch(server);
+  const freed = await dispatch(server);
+  await until(() => missions.length === 2);
+  const asked = async (id: string, action: 'pause' | 'resume'): Promise<void> => {
+    assert.equal(await operate(server, id, action), 202);
+    await until(async () => (await history(server, id)).at(-1)?.startsWith(action));
+  };
+  await asked(held, 'pause');
+  await asked(freed, 'pause');
+  await asked(freed, 'resume');
+  const [first, second] = missions.map((assigned) => assigned.started());
+  await inState(server, held, 'paused');
+  await inState(server, freed, 'running');
+  assert.deepEqual(called, [`pause ${held}`]);
+  await asked(held, 'resume');
+  const suspended = first?.suspend('checkpoint');
+  await inState(server, held, 'suspended');
+  await asked(held, 'pause');
+  suspended?.resumed();
+  await until(async () => (await history(server, held)).length === 8);
+  assert.deepEqual(called, [`pause ${held}`, `resume ${held} from paused`, `pause ${held}`]);
+  assert.deepEqual(await history(server, held), [
+    'paused',
+    'started',
+    'paused',
+    'resumed',
+    'suspended',
+    'paused',
+    'resumed',
+    'paused',
+  ]);
+  second?.complete();
+  await inState(server, freed, 'done');
+  assert.deepEqual(await history(server, freed), ['paused', 'resumed', 'started', 'completed']);
 });
