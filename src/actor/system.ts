@@ -248,14 +248,17 @@ export class System {
    * restarted. What is sent meanwhile is waited for, too.
    */
   async settle(): Promise<void> {
+    const isInFlight = (): boolean => [...this.#threads].some(({ thread }) => thread.lane.inFlight > 0);
     let more = true;
     while (more && this.#open) {
       this.flush();
+      // The question whether a thread has settled goes by a way of its own, and may overtake messages.
+      const overtakes = isInFlight();
       await Promise.all([
         this.#host.settled(),
         ...Array.from(this.#threads, ({ thread }) => thread.call((control) => control.drain())),
       ]);
-      more = this.#host.backlog > 0 || [...this.#threads].some(({ thread }) => thread.lane.inFlight > 0);
+      more = overtakes || this.#host.backlog > 0 || isInFlight();
       // Only now: what came of a batch is here once it counts as processed, and may not have been a moment before.
       for (const { thread } of this.#threads) while (thread.lane.receiveNow(0)) more = true;
     }
