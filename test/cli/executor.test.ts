@@ -277,14 +277,15 @@ test('a flood of output is read to its end, and neither kept nor all sent', LIMI
   const begun = performance.now();
   const id = await dispatched(
     scripts,
-    `yes ${'0123456789'.repeat(100)} | head -c 50000000; head -c 40000000 /dev/zero | tr '\\0' x; echo; echo end`,
+    `yes ${'0123456789'.repeat(100)} | head -c 200000000; head -c 100000000 /dev/zero | tr '\\0' x; echo; echo end`,
   );
   const status = await end(id);
   const lines = summaries(status);
   assert.equal(lines.at(-1), 'end');
   assert.ok(lines.every((line) => line.length <= 1_000));
   assert.ok(lines.length <= (performance.now() - begun) / 250 + 2, `${lines.length} lines were sent`);
-  assert.ok(peak() - before < 40, `it grew from ${before} to ${peak()} MB`);
+  // Of 300 MB: what is not collected yet is tens of them.
+  assert.ok(peak() - before < 120, `it grew from ${before} to ${peak()} MB`);
 });
 
 test(
