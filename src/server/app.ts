@@ -29,6 +29,7 @@ import type { Supervisor } from '../registry/supervisor.js';
 import { StorageError } from '../store/storage-error.js';
 import { isLocal } from './addresses.js';
 import type { Dispatcher } from './dispatch.js';
+import { METRICS_TYPE, metricsText } from './metrics.js';
 import { Sampler } from './sampler.js';
 import type { Upgrades } from './upgrade.js';
 
@@ -87,6 +88,7 @@ export function createApp({ supervisor, dispatcher, upgrades, trusted, log, isRe
     if (trouble !== undefined) return json(c, { status: 'storage_unavailable', detail: trouble.message }, 503);
     return json(c, { status: 'ready' });
   });
+  app.get('/metrics', (c) => c.body(metricsText(supervisor, isReady()), 200, { 'content-type': METRICS_TYPE }));
   app.get('/api/v1/schema', (c) => json(c, jsonSchema()));
 
   app.post('/api/v1/executors/register', async (c) => {

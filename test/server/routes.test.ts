@@ -64,6 +64,27 @@ test('a later minor version is accepted with a warning, and its unknown fields a
   assert.equal((await status(payload.executor_id)).spec_version, '1.0.0');
 });
 
+test('metrics are text that Prometheus reads: each with its type, and figures that are true', async (t) => {
+  const fresh = await serve(t);
+  await executor(t, fresh);
+  await register(fresh, randomUUID());
+  await until(async () => /connected="true"} 1/.test(await (await fetch(`${fresh.url}/metrics`)).text()));
+  const response = await fetch(`${fresh.url}/metrics`);
+  assert.equal(response.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');
+  const lines = (await response.text()).split('\n');
+  assert.equal(lines.pop(), '');
+  for (const line of lines)
+    assert.match(line, /^(?:# (?:HELP \w+ .+\.|TYPE \w+ (?:gauge|counter))|\w+(?:{\w+="\w+"})? [\d.]+)$/);
+  for (const line of ['callboard_executors{connected="false"} 1', 'callboard_missions 0', 'callboard_ready 1'])
+    assert.ok(lines.includes(line), line);
+  const names = lines.filter((line) => !line.startsWith('#')).map((line) => line.replace(/[ {].*/, ''));
+  for (const name of names)
+    assert.ok(
+      lines.some((line) => line.startsWith(`# TYPE ${name} `)),
+      name,
+    );
+});
+
 test('what nobody thought of: internal_error, and nothing of it is told', async () => {
   const parts = { supervisor: server.registry.supervisor, log: pino({ level: 'silent' }) };
   const app = createApp({
