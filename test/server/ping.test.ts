@@ -39,6 +39,10 @@ function stand() {
       system.tell(ref, bytes.slice());
       await run();
     },
+    /** Resolves once the close is answered. */
+    async closing(): Promise<void> {
+      while (!sent.some((message) => message instanceof Uint8Array && message[0] === 0x88)) await run();
+    },
     pings: () => sent.filter((message) => message instanceof Uint8Array && message[0] === 0x89).length,
     isDestroyed: () => sent.some((message) => 'type' in message && message.type === 'destroy'),
   };
@@ -74,9 +78,10 @@ test('a pong in time, even after the second ping, and it stands', async () => {
   }
 });
 
-test('one that is being closed is pinged no more', async () => {
-  const { pass, give, pings, clock } = stand();
+test('one that is being closed is pinged no more', { timeout: 10_000 }, async () => {
+  const { pass, give, closing, pings, clock } = stand();
   await give(CLOSE);
+  await closing();
   await pass(60_000);
   assert.deepEqual([pings(), clock.pending], [0, 0]);
 });
