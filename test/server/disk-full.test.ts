@@ -21,6 +21,7 @@ import {
   assertError,
   dial,
   endpoint,
+  folder,
   inState,
   mission,
   post,
@@ -36,12 +37,6 @@ const MIB = 2 ** 20;
 const IDLE = '99999999-9999-4999-8999-999999999999';
 const WORKER = '11111111-1111-4111-8111-111111111111';
 const LATE = '22222222-2222-4222-8222-222222222222';
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'callboard-disk-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** A server on a small file system of its own, gone when the test is over; undefined where mounting is not allowed. */
 async function onSmallDisk(t: TestContext): Promise<{ disk: string; server: ServerProcess } | undefined> {

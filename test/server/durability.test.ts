@@ -1,8 +1,5 @@
 /** What outlives a server: it is stopped, or a thread of it dies, and everything is where it was. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
@@ -17,6 +14,7 @@ import {
   type Executor,
   executor,
   executorOn,
+  folder,
   inState,
   mission,
   post,
@@ -25,13 +23,6 @@ import {
   serve,
   until,
 } from './helpers.js';
-
-/** A folder of its own, for as long as the test runs. */
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'callboard-durability-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 const page = v.object({
   missions: v.array(v.object({ mission_id: v.string(), state: v.string() })),

@@ -1,9 +1,6 @@
 /** The list of the human questions that are open. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, type TestContext, test } from 'node:test';
+import { after, test } from 'node:test';
 import * as v from 'valibot';
 import type { CallboardServer } from '#src/server/index.js';
 import type blockingActor from '#test/blocking-actor.js';
@@ -14,18 +11,13 @@ import {
   type Executor,
   executor,
   executorOn,
+  folder,
   inState,
   post,
   send,
   serve,
   until,
 } from './helpers.js';
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'callboard-questions-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 const id = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
 const resync = (peer: Executor, listed: readonly string[]): void =>

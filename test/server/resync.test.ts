@@ -1,10 +1,7 @@
 /** Resync over real sockets: dispatches that never arrived, and aborts told late. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { parseDispatchPayload } from '#src/contract/index.js';
@@ -16,19 +13,13 @@ import {
   type Executor,
   endpoint,
   executor,
+  folder,
   inState,
   mission,
   post,
-  type Scope,
   serve,
   until,
 } from './helpers.js';
-
-function folder(t: Scope): string {
-  const path = mkdtempSync(join(tmpdir(), 'callboard-resync-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** Servers that need not stop: each test has an executor of its own there, and missions of other names. */
 const plain = await serve({ after });
