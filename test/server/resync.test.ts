@@ -226,6 +226,7 @@ test('a dispatch that a stop cut short, its executor having left: repeated, it w
   const { executorId: id } = await executor(t, server, resumable);
   for (const missionId of ['cut', 'heard'])
     supervisor.missions.create(missionId, id, 'queued', { sessionId: 's', payload: payload(id, missionId) });
+  await server.registry.supervisor.kept();
   await server.registry.deregister(id);
   await inState(server, 'heard', 'suspended');
   const parsed = parseDispatchPayload(payload(id, 'cut'));
@@ -263,6 +264,7 @@ for (const [what, filter] of [
       sessionId: 's',
       payload: payload(id, mission_id, named),
     });
+    await server.registry.supervisor.kept();
     peer.event('mission.started', mission_id, { state: 'running' });
     await inState(server, mission_id, 'running');
     assert.deepEqual((await dispatch(server, id, mission_id, named)).body, {
