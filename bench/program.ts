@@ -22,7 +22,8 @@ export function startProgram(
     env: { ...process.env, ...env },
   });
   const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
+  // Before the folder that it writes to is removed.
+  process.prependOnceListener('exit', kill);
   child.once('exit', () => process.removeListener('exit', kill));
   return child;
 }

@@ -21,7 +21,8 @@ const executorsSchema = v.object({ executors: v.array(v.object({ active_mission_
 
 async function measure(missions: number, events: number, threads: number): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-bench-'));
-  const remove = () => rmSync(folder, { recursive: true, force: true });
+  // What was killed may still be writing there.
+  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   process.once('exit', remove);
   const agent = new Agent({ keepAlive: true });
   try {

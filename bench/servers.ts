@@ -107,7 +107,8 @@ async function withServer<Result>(
   work: (target: Target) => Promise<Result>,
 ): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-bench-'));
-  const remove = () => rmSync(folder, { recursive: true, force: true });
+  // What was killed may still be writing there.
+  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   process.once('exit', remove);
   try {
     const { url, pid, stop } = await start(threads, folder);

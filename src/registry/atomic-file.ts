@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  fsync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -12,13 +13,15 @@ import {
   rmSync,
   type Stats,
   statSync,
+  writeFile,
   writeFileSync,
 } from 'node:fs';
-import { open, writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 
-/** The temporary file: new, for its owner's eyes, on disk when written. */
-const NEW_FILE = { flag: 'wx', mode: 0o600, flush: true } as const;
+/** The temporary file is for its owner's eyes. */
+const MODE = 0o600;
 
 export class AtomicFile {
   readonly path: string;
@@ -44,7 +47,14 @@ export class AtomicFile {
     const temporary = this.#newTemporary();
     this.#pending = temporary;
     try {
-      await writeFile(temporary, text, NEW_FILE);
+      // Made at once: whoever removes it must find it.
+      const file = openSync(temporary, 'wx', MODE);
+      try {
+        await promisify(writeFile)(file, text);
+        await promisify(fsync)(file);
+      } finally {
+        closeSync(file);
+      }
       if (isOvertaken()) return;
       replaced(this.#putInPlace(temporary));
     } finally {
@@ -58,7 +68,7 @@ export class AtomicFile {
   writeSync(text: string, replaced: (fingerprint: string) => void): void {
     const temporary = this.#newTemporary();
     try {
-      writeFileSync(temporary, text, NEW_FILE);
+      writeFileSync(temporary, text, { flag: 'wx', mode: MODE, flush: true });
       replaced(this.#putInPlace(temporary));
     } finally {
       rmSync(temporary, { force: true });
