@@ -123,7 +123,12 @@ test('an actor on a thread that floods the calling one by itself is refused at l
     undefined,
   );
   await system.settle();
+  const told = new Int32Array(new SharedArrayBuffer(4));
   system.tell(ref, { fill: local, messages: 10_000, bytes: 1024 });
+  system.tell(ref, { raise: told });
+  system.flush();
+  // Meanwhile the calling thread takes nothing in.
+  Atomics.wait(told, 0, 0, 30_000);
   await system.settle();
   const refused = (await system.stats())[1]?.deadLetters ?? 0;
   assert.ok(refused > 0);

@@ -1,6 +1,7 @@
 /** Threads that die, and who notices. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { VirtualClock } from '#src/actor/clock.js';
 import type { AnyRef, Behaviour, Ended, Ref } from '#src/actor/index.js';
 import { hostOf } from '#src/actor/ref.js';
 import type probe from '#test/actor/probe.js';
@@ -59,7 +60,10 @@ for (const [cause, fatal, error] of [
     system.tell(onlooker, { watch: neighbour });
     const ends = watch(on, [guilty, neighbour, child]);
     await system.settle();
-    const waiting = assert.rejects(system.ask(guilty, silent), askError('ERR_ASK_UNDELIVERED'));
+    const waiting = assert.rejects(
+      system.ask(guilty, silent, { timeout: 60_000 }), // Running out of memory takes a while.
+      askError('ERR_ASK_UNDELIVERED'),
+    );
     await system.ask(guilty, echo('all told'));
     system.tell(guilty, fatal);
     const answered = Promise.all(Array.from({ length: 50 }, (_, i) => system.ask(elsewhere, echo(i))));
@@ -141,7 +145,8 @@ test('an actor that is to stop when its thread dies, or was stopped, or has ende
 });
 
 test('a thread that keeps dying is replaced after pauses that grow, and what killed it is given up on', async () => {
-  const on = stage();
+  // The deaths count by this clock, on which they are all at once; the pauses are real.
+  const on = stage({ clock: new VirtualClock() });
   await using _ = on;
   const { system, spawn, events } = on;
   const guilty = spawn();

@@ -205,10 +205,7 @@ test(
     const go = openSync(fifo, 'r+');
     t.after(() => closeSync(go));
     // The shell starts nothing while it waits: one that a stop catches between vfork and exec is not shown as stopped.
-    const id = await dispatched(
-      scripts,
-      `sleep 60 & echo $$ $!; read go <${fifo}; echo 'On?'; read on; echo $on`,
-    );
+    const id = await dispatched(scripts, `sleep 60 & echo $$ $!; read go <${fifo}; echo 'On?'; read on; echo $on`);
     const pids = await processesOf(id);
     await ask(id, 'pause');
     await until(async () => dataOf(await look(id), 'mission.paused').length > 0);
@@ -238,17 +235,21 @@ test('a process that has left the group does not hold its mission up', LIMIT, as
 
 test('an abort has the group end by itself, kills what does not, and takes a paused one, too', LIMIT, async () => {
   const file = path('cleaned-up');
+  // The other executor's grace is long.
   const patient = await dispatched(
-    scripts,
-    `(trap 'sleep 0.2; touch ${file}; exit' TERM; echo $$ $$; while :; do sleep 0.02; done) & wait`,
+    words,
+    'x',
+    `(trap 'sleep 0.2; touch ${file}; exit' TERM; echo ready; while :; do sleep 0.02; done) & wait`,
   );
+  await until(async () => summaries(await look(patient)).at(-1) === 'ready');
   const stubborn = await dispatched(scripts, `trap '' TERM; sleep 60 & echo $$ $!; wait; sleep 60`);
-  const pids = [...(await processesOf(patient)), ...(await processesOf(stubborn))];
+  const pids = await processesOf(stubborn);
   await ask(stubborn, 'pause');
   await inState({ url }, stubborn, 'paused');
   await ask(patient, 'abort');
   await ask(stubborn, 'abort');
   await areGone(pids);
+  await words.stdoutMatch(new RegExp(`mission ${patient} is over`));
   assert.ok(existsSync(file), 'what the leader had started was given no time');
   assert.equal((await end(stubborn)).state, 'aborted');
 });
@@ -264,6 +265,8 @@ test('as many missions run as --concurrency says; others wait in order, can be p
   assert.deepEqual(await states(), ['assigned', 'assigned']);
   await ask(third, 'abort');
   await ask(fourth, 'pause');
+  await scripts.stdoutMatch(new RegExp(`mission ${third} is over`));
+  await until(async () => dataOf(await look(fourth), 'mission.paused').length === 1);
   const [last = '', ...others] = files.reverse();
   for (const file of others) writeFileSync(file, '');
   // While it waited, and when it had begun.

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { freePort } from '#bench/free-port.js';
 import { VirtualClock } from '#src/actor/clock.js';
 import { type AssignedMission, createExecutor, type Executor, type RunningMission } from '#src/client/index.js';
 import { inState, mission, post, type Scope, serve, until } from '../server/helpers.js';
@@ -275,7 +276,8 @@ test('an executor that was deregistered with its own token registers again', asy
 
 test('a Callboard that has forgotten all is told again who is there, and its missions are given up', async (test) => {
   const t = inReverse(test);
-  const first = await serve(t);
+  const port = await freePort();
+  const first = await serve(t, { port });
   let running: RunningMission | undefined;
   const onDispatch = (assigned: AssignedMission): void => {
     running = assigned.started();
@@ -283,7 +285,6 @@ test('a Callboard that has forgotten all is told again who is there, and its mis
   const executor = await start(t, first, { random: () => 0.01, onDispatch });
   const mission_id = await dispatch(first);
   await inState(first, mission_id, 'running');
-  const port = Number(new URL(first.url).port);
   await first.close();
   const second = await serve(t, { port });
   await until(() => second.registry.supervisor.directory.executors.get(executor.id)?.connected);

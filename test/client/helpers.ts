@@ -1,13 +1,11 @@
 /** What the tests of the SDK share: executors that end with the test, and an operator. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import * as v from 'valibot';
 import { createExecutor, type Executor, type ExecutorOptions } from '#src/client/index.js';
 import { eventEnvelopeSchema } from '#src/contract/index.js';
 import type { CallboardServer } from '#src/server/index.js';
+import { newFolder } from '../folder.js';
 import { post, type Scope, type Served, send, serve } from '../server/helpers.js';
 
 /** A test of which the last to begin is the first to end: executors leave before their server stops. */
@@ -21,9 +19,7 @@ export function inReverse(t: Scope): Scope {
 
 /** A server that keeps what it is told. */
 export function serveKept(t: Scope): Promise<CallboardServer> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'callboard-client-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-  return serve(t, { dataDir, flushInterval: 1 });
+  return serve(t, { dataDir: newFolder(), flushInterval: 1 });
 }
 
 export type Options = Partial<Omit<ExecutorOptions, 'identityFile'>> & Pick<ExecutorOptions, 'onDispatch'>;

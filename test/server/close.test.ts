@@ -8,6 +8,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { freePort } from '#bench/free-port.js';
 import { built } from '../built.js';
 import {
   assertError,
@@ -152,11 +153,9 @@ test('a process whose server has closed ends by itself', async () => {
 });
 
 test('listen rejects when the port is taken, and works when it is free again', async (t) => {
-  const other = createTcpServer().listen(0, '127.0.0.1');
+  const port = await freePort();
+  const other = createTcpServer().listen(port, '127.0.0.1');
   await once(other, 'listening');
-  const address = other.address();
-  assert.ok(address !== null && typeof address === 'object');
-  const { port } = address;
   await assert.rejects(serve(t, { port }), { code: 'EADDRINUSE' });
   other.close();
   await once(other, 'close');

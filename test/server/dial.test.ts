@@ -520,7 +520,7 @@ test('a dial that is given up for another endpoint makes room at once for one th
 });
 
 test('a peer that is only half there is found: disconnected, and dialled again; one that answers stands', async (t) => {
-  const { clock, register, wait, connected, registry } = await board(t, { pingInterval: 250 });
+  const { clock, register, wait, connected, registry } = await board(t, { pingInterval: 1_000 });
   const [halfId, wholeId] = [randomUUID(), randomUUID()];
   // It shakes hands, and never reads again.
   const half = await listening(t, halfId, undefined, (request, socket) => {

@@ -17,11 +17,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import * as v from 'valibot';
 import { openLmdb, STORE_FILE } from '#src/store/lmdb-engine.js';
+import { newFolder } from '../folder.js';
 import {
   assertError,
   dial,
   endpoint,
-  folder,
   inState,
   mission,
   post,
@@ -121,7 +121,10 @@ test('on a full disk what is new is refused and what runs goes on; all of it is 
   worker.event('mission.completed', 'ended', { state: 'done', exit_code: 3 });
   for (const iteration of upTo(100)) worker.event('mission.progress', 'runs', { iteration });
   await inState(server, 'ended', 'done');
-  await until(async () => (await mission(server, 'runs')).recent_events?.length === 50);
+  await until(async () => {
+    const last = (await mission(server, 'runs')).recent_events?.at(-1);
+    return last?.event === 'mission.progress' && last.data?.iteration === 100;
+  });
   // With this answer, all of it is durable.
   assert.deepEqual(await iterations(server, 'runs'), upTo(100));
   const ended = await mission(server, 'ended');
@@ -209,7 +212,7 @@ async function assertRefused(t: TestContext, dataDir: string, why: RegExp): Prom
 }
 
 test('a store that a newer version made is one clear line and exit code 1, and stays as it was', async (t) => {
-  const dataDir = folder(t);
+  const dataDir = newFolder();
   const engine = openLmdb(dataDir);
   engine.commit(new Map([['version', Buffer.from('2')]]));
   engine.close();
@@ -217,7 +220,7 @@ test('a store that a newer version made is one clear line and exit code 1, and s
 });
 
 test('a store that is damaged is one clear line and exit code 1, and stays as it was', async (t) => {
-  const dataDir = folder(t);
+  const dataDir = newFolder();
   const engine = openLmdb(dataDir);
   engine.commit(new Map(upTo(1_000).map((key) => [`x${key}`, Buffer.alloc(500)])));
   engine.close();

@@ -8,13 +8,13 @@ import type { Ref } from '#src/actor/index.js';
 import type { CallboardServer } from '#src/server/index.js';
 import type hungry from '#test/server/hungry-actor.js';
 import { hungryModule } from '#test/server/hungry-actor.js';
+import { newFolder } from '../folder.js';
 import {
   assertError,
   dial,
   type Executor,
   executor,
   executorOn,
-  folder,
   inState,
   mission,
   post,
@@ -88,7 +88,7 @@ const dispatch = (server: CallboardServer, missionId: string, more: object = {})
   });
 
 test('a restart forgets nothing: executors, missions in every state, questions, events and answers are there again', async (t) => {
-  const dataDir = folder(t);
+  const dataDir = newFolder();
   const first = await serve(t, { dataDir, threads: 2 });
   const identities = process.env.AIWG_EXECUTOR_IDENTITY_STORE;
   const { executor: worker, taken } = await taker(t, first);
@@ -180,7 +180,7 @@ test('a restart forgets nothing: executors, missions in every state, questions, 
 });
 
 test('a thread that dies forgets nothing: its missions are rebuilt from the store, and its executors dial again', async (t) => {
-  const server = await serve(t, { dataDir: folder(t), threads: 2, threadHeapMb: 64 });
+  const server = await serve(t, { dataDir: newFolder(), threads: 2, threadHeapMb: 64 });
   const { registry } = server;
   const doomed = await executorOn(t, server, 1);
   for (const id of ['running', 'asks', 'done']) await registry.assignMission(id, doomed.executorId);
@@ -217,7 +217,7 @@ test('a thread that dies forgets nothing: its missions are rebuilt from the stor
 });
 
 test('over two restarts', async (t) => {
-  const dataDir = folder(t);
+  const dataDir = newFolder();
   const first = await serve(t, { dataDir });
   const asking = await executor(t, first);
   const resumable = await executor(t, first, { capabilities: ['resumable'] });
@@ -264,7 +264,7 @@ test('over two restarts', async (t) => {
 });
 
 test('a hundred thousand missions are back before the server answers, and say how far that is', async (t) => {
-  const dataDir = folder(t);
+  const dataDir = newFolder();
   const executorIds = storeMissions(dataDir, 100_000, 1);
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line) => lines.push(line) });

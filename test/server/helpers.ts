@@ -35,13 +35,6 @@ export async function until<T>(
   }
 }
 
-/** A folder of its own, for as long as the test runs. */
-export function folder(t: Scope): string {
-  const path = mkdtempSync(join(tmpdir(), 'callboard-kept-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
-
 /** A server on a free port, with an identity file of its own; it ends with the test. */
 export async function serve(t: Scope, options: Partial<ServerOptions> = {}): Promise<CallboardServer> {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-server-'));

@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { randomInt, randomUUID } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import * as v from 'valibot';
 import type { MissionState } from '#src/contract/index.js';
@@ -84,7 +86,7 @@ class World {
   #down = false;
   /** Nothing is asked that has the server write at once: events become durable by themselves, or do not. */
   #quiet = false;
-  /** What the slowest of the latest answers took, in ms: each waits for a commit. */
+  /** What the slowest of the latest answers took, in ms, each of which waits for a commit; or a write to this disk, in turn. */
   #slowest = 0;
   #clock = Date.parse('2026-01-01T00:00:00Z');
   #failure: unknown;
@@ -139,6 +141,7 @@ class World {
     await pause(upTo(random, 250));
     if (random() < 0.5) {
       this.#quiet = true;
+      work.push(this.#witness());
       await pause(this.#margin + upTo(random, 150));
     }
     this.#down = true;
@@ -150,6 +153,19 @@ class World {
     if (this.#failure !== undefined) throw this.#failure;
     await this.#server.start();
     await this.#check(killedAt - this.#margin);
+  }
+
+  /** While nothing is asked that waits for a commit: how long this disk and this machine have one wait. */
+  async #witness(): Promise<void> {
+    const file = await open(join(dirname(this.#server.dataDir), 'witness'), 'a');
+    while (!this.#down) {
+      const due = performance.now() + FLUSH_INTERVAL;
+      await pause(FLUSH_INTERVAL);
+      await file.appendFile('x');
+      await file.datasync();
+      this.#slowest = Math.max(this.#slowest, performance.now() - due);
+    }
+    await file.close();
   }
 
   /** How long before a kill an event must have been received to be durable, in ms: the interval, and a commit. */

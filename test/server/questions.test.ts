@@ -5,13 +5,13 @@ import * as v from 'valibot';
 import type { CallboardServer } from '#src/server/index.js';
 import type blockingActor from '#test/blocking-actor.js';
 import { blockingModule } from '#test/blocking-actor.js';
+import { newFolder } from '../folder.js';
 import {
   assertError,
   dial,
   type Executor,
   executor,
   executorOn,
-  folder,
   inState,
   post,
   send,
@@ -59,7 +59,7 @@ const ids = async (server: CallboardServer): Promise<string[]> =>
 
 for (const kept of [true, false])
   test(`open questions are listed, the oldest first, in pages, ${kept ? 'also after a restart' : 'without a store'}`, async (t) => {
-    const dataDir = kept ? folder(t) : undefined;
+    const dataDir = kept ? newFolder() : undefined;
     const server = await serve(t, { dataDir, threads: 2 });
     const peer = await executor(t, server, {}, id);
     const ask = (missionId: string, ts: string, more: object = {}): void =>
@@ -155,6 +155,7 @@ test('questions of a thread that does not answer are left out, and that is said;
   );
   Atomics.store(wake, 0, 1);
   Atomics.notify(wake, 0);
+  await system.settle();
   const { questions: read, unread } = v.parse(questionsPage, all?.body);
   assert.deepEqual(
     read.map(({ mission_id }) => mission_id),

@@ -7,13 +7,13 @@ import { pino } from 'pino';
 import { parseDispatchPayload } from '#src/contract/index.js';
 import { Dispatcher } from '#src/server/dispatch.js';
 import type { CallboardServer } from '#src/server/index.js';
+import { newFolder } from '../folder.js';
 import {
   assertError,
   dial,
   type Executor,
   endpoint,
   executor,
-  folder,
   inState,
   mission,
   post,
@@ -23,7 +23,7 @@ import {
 
 /** Servers that need not stop: each test has an executor of its own there, and missions of other names. */
 const plain = await serve({ after });
-const keeping = await serve({ after }, { dataDir: folder({ after }) });
+const keeping = await serve({ after }, { dataDir: newFolder() });
 
 const payload = (id: string, missionId: string, more: object = {}) => ({
   mission_id: missionId,
@@ -298,7 +298,7 @@ async function isAborted(t: TestContext, first: CallboardServer) {
 }
 
 test('after a restart', async (t) => {
-  const dataDir = folder(t);
+  const dataDir = newFolder();
   const first = await serve(t, { dataDir });
   const goOn = {
     'a mission that never arrived is dispatched again once its executor, which had left, is back': await neverArrives(

@@ -1,13 +1,13 @@
 /** The first registration of a known executor from another machine: its token is rotated. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import * as v from 'valibot';
 import { createServer } from '#src/server/index.js';
+import { newFolder } from '../folder.js';
 import { Socket } from '../registry/peers.js';
 import { type Answer, assertError, dial, post, registration, type Served, send, serve, until } from './helpers.js';
 
@@ -31,9 +31,8 @@ const list = (server: Served, token: string): Promise<Answer> =>
 
 /** A server that can be stopped and started again, on one identities' file. */
 function startable(t: TestContext, file: (folder: string) => string = (folder) => join(folder, 'identities.json')) {
-  const folder = mkdtempSync(join(tmpdir(), 'callboard-rotation-'));
+  const folder = newFolder();
   const path = file(folder);
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
   const start = async (dataDir?: string) => {
     process.env.AIWG_EXECUTOR_IDENTITY_STORE = path;
     const server = await createServer({ port: 0, threads: 1, trustProxy, dataDir: dataDir && join(folder, dataDir) });

@@ -7,11 +7,12 @@ import { pathToFileURL } from 'node:url';
 import { CommitGate } from '#src/store/commit-gate.js';
 import { openLmdb } from '#src/store/lmdb-engine.js';
 import { built } from '../built.js';
-import { bytes, newFolder, openFor, put, textOf } from './engines.js';
+import { newFolder } from '../folder.js';
+import { bytes, openFor, put, textOf } from './engines.js';
 
 test('what comes when the gate is shut is refused and changes nothing', (t) => {
   const gate = new CommitGate();
-  const engine = openFor(t, newFolder(t), { gate: new CommitGate(gate.memory) });
+  const engine = openFor(t, newFolder(), { gate: new CommitGate(gate.memory) });
   put(engine, { a: '1' });
   assert.throws(() => engine.commit(new Map([['', bytes('')]])), RangeError);
   assert.equal(gate.shut(0), true);
@@ -25,7 +26,7 @@ test('who shuts the gate waits for the commit under way, and no longer than he s
   assert.equal(gate.shut(5), true);
 });
 
-test('a process whose thread commits all the time ends when it is told to', async (t) => {
+test('a process whose thread commits all the time ends when it is told to', async () => {
   const src = pathToFileURL(join(built, 'src', 'store', '/')).href;
   const thread = `const { parentPort, workerData: { folder, memory } } = require('node:worker_threads');
     (async () => {
@@ -49,7 +50,7 @@ test('a process whose thread commits all the time ends when it is told to', asyn
     process.exit(7);`;
   const args = ['--input-type=module', '--eval', program];
   for (const after of [10, 21, 32, 43]) {
-    const folder = newFolder(t);
+    const folder = newFolder();
     const env = { ...process.env, FOLDER: folder, AFTER: String(after) };
     const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'], timeout: 20_000 });
     assert.deepEqual(await once(child, 'exit'), [7, null]);

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Engine, MAX_KEY_BYTES, type RangeOptions } from '#src/store/engine.js';
 import { openLmdb } from '#src/store/lmdb-engine.js';
 import { MemoryEngine } from '#src/store/memory-engine.js';
-import { bytes, entriesOf, newFolder, openFor, put, textOf } from './engines.js';
+import { newFolder } from '../folder.js';
+import { bytes, entriesOf, openFor, put, textOf } from './engines.js';
 
 /** The test on both engines. */
 function testBoth(name: string, run: (engine: Engine) => void): void {
   test(`${name}: in memory`, () => run(new MemoryEngine()));
-  test(`${name}: LMDB`, (t) => run(openFor(t, newFolder(t))));
+  test(`${name}: LMDB`, (t) => run(openFor(t, newFolder())));
 }
 
 type Changes = Map<string, Uint8Array | undefined>;
@@ -63,15 +64,15 @@ const step = fc.oneof(
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-test('both engines answer whatever is done as a plain list of entries does', (t) => {
+test('both engines answer whatever is done as a plain list of entries does', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 30 }), (steps) => checkSteps(t, steps)),
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => checkSteps(steps)),
     { numRuns: 60 },
   );
 });
 
-function checkSteps(t: TestContext, steps: Step[]): void {
-  const folder = newFolder(t);
+function checkSteps(steps: Step[]): void {
+  const folder = newFolder();
   const model = new Model();
   const memory = new MemoryEngine();
   let lmdb = openLmdb(folder);

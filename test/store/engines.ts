@@ -1,20 +1,10 @@
 /** What the tests of the engines share. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Engine, RangeOptions } from '#src/store/engine.js';
 import { type LmdbOptions, openLmdb } from '#src/store/lmdb-engine.js';
 
 /** All keys that tests use are below this one. */
 export const AFTER_ALL = '\u{10ffff}';
-
-/** An empty folder, removed when the test is over. */
-export function newFolder(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'callboard-store-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** {@link openLmdb}, closed when the test is over. */
 export function openFor(t: TestContext, folder: string, options?: LmdbOptions): Engine {

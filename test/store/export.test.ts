@@ -19,7 +19,8 @@ import { splitLines } from '#src/store/split-lines.js';
 import { StorageError } from '#src/store/storage-error.js';
 import { nextStream, Writer } from '#src/store/writer.js';
 import { codePoints } from '../code-points.js';
-import { entriesOf, newFolder, openFor } from './engines.js';
+import { newFolder } from '../folder.js';
+import { entriesOf, openFor } from './engines.js';
 
 const text = fc.string({ unit: codePoints, maxLength: 12 });
 const name = fc.oneof(text, fc.constantFrom('zwei ü', 'line\nfeed', '\u2028', '😀', '\ud800', '"', '\\', ''));
@@ -258,7 +259,7 @@ test('more than a journal holds is imported, and missions are found again howeve
 });
 
 test('an export shows one moment, whatever is written meanwhile', async (t) => {
-  const folder = newFolder(t);
+  const folder = newFolder();
   const engine = openFor(t, folder);
   const shared = createJournal(nextStream(engine));
   const writer = new Writer(engine, [shared]);
@@ -286,7 +287,7 @@ test('an export shows one moment, whatever is written meanwhile', async (t) => {
 });
 
 test('a store that is made is there when all of it is, and only where there was none', async (t) => {
-  const folder = join(newFolder(t), 'new');
+  const folder = join(newFolder(), 'new');
   const failing = makeStore(folder, async (engine) => {
     imported(engine, [heading, one, end]);
     assert.equal(existsSync(join(folder, STORE_FILE)), false);

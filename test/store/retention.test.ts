@@ -14,7 +14,8 @@ import type { Position } from '#src/store/record.js';
 import { type Progress, Retention, type RetentionOptions } from '#src/store/retention.js';
 import { StorageError } from '#src/store/storage-error.js';
 import { nextStream, Writer } from '#src/store/writer.js';
-import { AFTER_ALL, newFolder } from './engines.js';
+import { newFolder } from '../folder.js';
+import { AFTER_ALL } from './engines.js';
 
 const RETAIN = 10_000;
 const JOURNAL = 512 * 1024;
@@ -370,10 +371,10 @@ test('what is to be kept is read back whole, what is not is gone: over crashes, 
   );
 });
 
-test('so it is on disk', (t) => {
+test('so it is on disk', () => {
   fc.assert(
     fc.property(steps, fc.option(fc.constantFrom(100_000, 500_000), { nil: undefined }), (steps, maxBytes) => {
-      const folder = newFolder(t);
+      const folder = newFolder();
       const engine = openLmdb(folder);
       try {
         run(engine, steps, optionsOf(maxBytes));
