@@ -34,7 +34,6 @@ export class CommandMission {
   #running: RunningMission | undefined;
   /** Why the executor ends it. */
   #stopped: string | undefined;
-  #isPaused = false;
   readonly #questions: string[] = [];
   #isAsking = false;
   #lastLine: string | undefined;
@@ -78,7 +77,6 @@ export class CommandMission {
   }
 
   async pause(): Promise<void> {
-    this.#isPaused = true;
     (await this.#group).pause();
     // Before it is said that the mission is paused.
     this.#send();
@@ -86,9 +84,6 @@ export class CommandMission {
 
   async resume(): Promise<void> {
     (await this.#group).resume();
-    this.#isPaused = false;
-    // After it is said that the mission runs, which would answer a question.
-    setImmediate(() => void this.#ask());
   }
 
   /**
@@ -151,7 +146,7 @@ export class CommandMission {
     void this.#ask();
   }
 
-  /** Asks one question after the other. While it is paused, nobody is asked: a question would have the mission go on. */
+  /** Asks one question after the other. */
   async #ask(): Promise<void> {
     if (this.#isAsking) return;
     this.#isAsking = true;
@@ -172,7 +167,7 @@ export class CommandMission {
   }
 
   #next(): string | undefined {
-    return this.#isPaused || this.#mission.signal.aborted ? undefined : this.#questions.shift();
+    return this.#mission.signal.aborted ? undefined : this.#questions.shift();
   }
 
   // How it ends.

@@ -13,7 +13,8 @@ export type Pushed =
       readonly hitlId: string;
       readonly response: string;
     }
-  | { readonly event: 'mission.paused' | 'mission.resumed' | 'mission.aborted'; readonly missionId: string };
+  | { readonly event: 'mission.resumed'; readonly missionId: string; readonly wasSuspended: boolean }
+  | { readonly event: 'mission.paused' | 'mission.aborted'; readonly missionId: string };
 
 /** What Callboard has of a mission. */
 export interface RecordedMission {
@@ -58,8 +59,9 @@ export function isDispatch(value: unknown): value is DispatchPayload {
 export function pushedOf(value: unknown): Pushed | undefined {
   if (!isObject(value) || !isText(value.mission_id)) return undefined;
   const { event, mission_id: missionId, data } = value;
-  if (event === 'mission.paused' || event === 'mission.resumed' || event === 'mission.aborted')
-    return { event, missionId };
+  if (event === 'mission.paused' || event === 'mission.aborted') return { event, missionId };
+  if (event === 'mission.resumed')
+    return { event, missionId, wasSuspended: isObject(data) && data.resumed_from === 'suspended' };
   if (event !== 'mission.hitl_responded' || !isObject(data)) return undefined;
   const { hitl_id: hitlId, response } = data;
   return isText(hitlId) && isText(response) ? { event, missionId, hitlId, response } : undefined;
@@ -68,6 +70,10 @@ export function pushedOf(value: unknown): Pushed | undefined {
 /** The token in the answer to a registration. */
 export const tokenOf = (value: unknown): string | undefined =>
   isObject(value) && isText(value.token) ? value.token : undefined;
+
+/** Whether an answer says that there is no such mission; nothing else does, be it a 404. */
+export const isUnknownMission = (status: number, value: unknown): boolean =>
+  status === 404 && isObject(value) && value.error === 'mission_not_found';
 
 /** What an error body says, in words. */
 export const refusalOf = (value: unknown): string =>

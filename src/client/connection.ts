@@ -105,13 +105,15 @@ export class Connection {
     onReady();
   }
 
-  /** Takes a WebSocket that Callboard has dialled, in place of any that stands. */
+  /** Takes a WebSocket that Callboard has dialled, in place of any that stands. It is read once it is attended to. */
   accept(socket: WebSocket): void {
     if (this.#options.stop.aborted) {
       socket.terminate();
       return;
     }
+    this.#dialled?.resume();
     this.#dialled?.close(REPLACED, REPLACED_REASON);
+    socket.pause();
     this.#dialled = socket;
     this.#isRegistered = true;
     this.#onDialled();
@@ -144,17 +146,21 @@ export class Connection {
   async #dial(token: string): Promise<WebSocket> {
     const { executorId, rest, stop } = this.#options;
     const socket = new WebSocket(rest.socketUrl(executorId, token), { ...socketOptions, handshakeTimeout: OPEN_LIMIT });
+    let refusal: number | undefined;
     socket.on('error', () => undefined); // Told by the close event that follows it.
     socket.on('unexpected-response', (_, { statusCode = 0 }) => {
+      refusal = statusCode;
       if (statusCode === 401 || statusCode === 404) this.#isRegistered = false;
       socket.terminate();
     });
+    // What comes with the handshake waits until it is attended to.
+    socket.once('open', () => socket.pause());
     try {
       await once(socket, 'open', { signal: stop });
       return socket;
     } catch (error) {
       socket.terminate();
-      throw error;
+      throw refusal === undefined ? error : new Error(`it answered ${refusal} to the WebSocket`);
     }
   }
 
@@ -237,5 +243,6 @@ export class Connection {
     };
     cancelPing = clock.after(PING_EVERY, watch);
     gone.addEventListener('abort', () => cancelPing());
+    socket.resume();
   }
 }

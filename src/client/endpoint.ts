@@ -47,7 +47,9 @@ export class Endpoint {
     await once(this.#http, 'listening');
     const address = this.#http.address();
     if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
-    return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
+    // Where it listens on every address, nobody can be told all: whoever is on this machine needs but one.
+    const name = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+    return `http://${name.includes(':') ? `[${name}]` : name}:${address.port}`;
   }
 
   close(): void {

@@ -331,8 +331,9 @@ class Client implements Executor, MissionHost {
 
   #receive(text: string): void {
     const pushed = pushedOf(parseJson(text));
+    if (pushed === undefined) return;
     // A resync has suspended missions resumed, though nobody asked for it: they stay suspended, and say so again.
-    if (pushed === undefined || (pushed.event === 'mission.resumed' && !this.#settled)) return;
+    if (pushed.event === 'mission.resumed' && pushed.wasSuspended && !this.#settled) return;
     this.#missions.get(pushed.missionId)?.receive(pushed);
   }
 

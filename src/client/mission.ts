@@ -31,6 +31,8 @@ const LATEST = Date.UTC(9999, 11, 31);
 
 interface PendingQuestion {
   readonly data: { readonly hitl_id: string };
+  /** Whether it was said; else it is to be once the mission is not paused any more. */
+  readonly isAsked: boolean;
   /** Milliseconds for an answer, each time that it is asked. Infinity: as many as it takes. */
   readonly span: number;
   readonly answer: (response: string) => void;
@@ -87,7 +89,8 @@ export class Mission {
 
   /** The id of the question that it waits for an answer to; undefined: none, or one that is still to be sent. */
   get asked(): string | undefined {
-    return this.#host.isWaiting(this.id, 'mission.hitl_required') ? undefined : this.#question?.data.hitl_id;
+    if (!this.#question?.isAsked || this.#host.isWaiting(this.id, 'mission.hitl_required')) return undefined;
+    return this.#question.data.hitl_id;
   }
 
   /**
@@ -207,6 +210,7 @@ export class Mission {
         const data = { state: 'running', resumed_from: 'suspended' };
         this.#host.say(this.id, 'mission.resumed', data);
         resumed = this.#run();
+        this.#askAgain();
         return resumed;
       },
     };
@@ -224,8 +228,13 @@ export class Mission {
     const { promise, resolve, reject } = withResolvers();
     const data = { hitl_id: randomUUID(), prompt, ...(context !== undefined && { context }) };
     const span = expiresAt === undefined ? Number.POSITIVE_INFINITY : expiresAt.getTime() - this.#host.now();
-    this.#put({ data, span, answer: resolve, reject, cancelLook: () => undefined }, expiresAt?.getTime());
-    this.#hold = undefined;
+    const question = { data, isAsked: false, span, answer: resolve, reject, cancelLook: () => undefined };
+    // It would have Callboard take a paused mission to go on.
+    if (this.#paused) this.#question = question;
+    else {
+      this.#put(question, expiresAt?.getTime());
+      this.#hold = undefined;
+    }
     return promise;
   }
 
@@ -236,7 +245,13 @@ export class Mission {
     };
     this.#host.say(this.id, 'mission.hitl_required', { ...question.data, ...expiry });
     question.cancelLook();
-    this.#question = { ...question, cancelLook: expiry ? this.#host.lookFrom(this.id, expires) : () => undefined };
+    const cancelLook = expiry ? this.#host.lookFrom(this.id, expires) : () => undefined;
+    this.#question = { ...question, isAsked: true, cancelLook };
+  }
+
+  /** The mission was resumed, so that Callboard waits for no answer: what the program waits for is asked anew. */
+  #askAgain(): void {
+    if (this.#question !== undefined && !this.#paused) this.#put(this.#question);
   }
 
   #end(event: 'mission.completed' | 'mission.failed', data: object): void {
@@ -297,13 +312,18 @@ export class Mission {
       return;
     }
     const running = this.#running;
-    if (!this.#paused) return;
+    if (!this.#paused) {
+      // An operator had it run on instead of answering.
+      if (this.asked !== undefined) this.#askAgain();
+      return;
+    }
     if (running !== undefined)
       await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));
     if (this.#over !== undefined || this.#running !== running) return;
     this.#paused = false;
     this.#hold = undefined;
     this.#host.say(this.id, 'mission.resumed', { state: 'running', resumed_from: 'paused' });
+    this.#askAgain();
   }
 
   #queue(act: () => Promise<void>): void {

@@ -32,9 +32,11 @@ export interface RunningMission extends MissionHandle {
   /** Says how far it is. @returns false where the queue is full: this event is not sent, the next may be */
   progress(data?: EventData<'mission.progress'>): boolean;
   /**
-   * Asks a human and waits for the answer, across cuts of the connection; one question at a time.
-   * @param options.expiresAt when Callboard fails the mission if there is no answer; where an answer was lost in a cut,
-   * the question is asked again, with as much time as at first
+   * Asks a human and waits for the answer, across cuts of the connection; one question at a time. While the mission is
+   * paused, nobody is asked until it is resumed. The question is asked again where its answer was lost in a cut, and where
+   * the mission is resumed instead of being answered.
+   * @param options.expiresAt when Callboard fails the mission if there is no answer; where the question is asked again or
+   * later, it has as much time as it would have had
    * @throws MissionStateError if the mission ends before, or another question waits
    */
   askHuman(prompt: string, options?: { readonly context?: string; readonly expiresAt?: Date }): Promise<string>;

@@ -1,5 +1,14 @@
 /** What an executor asks Callboard over REST. */
-import { MAX_SIZE, parseJson, questionsOf, type RecordedMission, recordedOf, refusalOf, tokenOf } from './checks.js';
+import {
+  isUnknownMission,
+  MAX_SIZE,
+  parseJson,
+  questionsOf,
+  type RecordedMission,
+  recordedOf,
+  refusalOf,
+  tokenOf,
+} from './checks.js';
 import { RegistrationError } from './errors.js';
 
 /** Milliseconds for an answer. */
@@ -50,7 +59,7 @@ export class Rest {
   async mission(missionId: string, signal: AbortSignal): Promise<RecordedMission | undefined> {
     const path = `api/v1/missions/${encodeURIComponent(missionId)}`;
     const { status, content } = await this.#ask('GET', path, signal, { limit: MAX_MISSION });
-    if (status === 404) return undefined;
+    if (isUnknownMission(status, content)) return undefined;
     const recorded = recordedOf(content);
     if (status !== 200 || recorded === undefined) throw new Error(`it answered ${status} ${refusalOf(content)}`);
     return recorded;

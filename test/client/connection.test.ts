@@ -9,9 +9,9 @@ import { VirtualClock } from '#src/actor/clock.js';
 import { createExecutor } from '#src/client/index.js';
 import { createRegistry } from '#src/registry/async-registry.js';
 import { Upgrades } from '#src/server/upgrade.js';
-import { until } from '../server/helpers.js';
+import { type Scope, until } from '../server/helpers.js';
 import { inReverse, start } from './helpers.js';
-import { scripted } from './scripted.js';
+import { type Scripted, scripted } from './scripted.js';
 
 const EXECUTOR = randomUUID();
 
@@ -143,6 +143,67 @@ for (const status of [401, 404] as const)
     assert.notEqual(tokens[0], tokens[1]);
   });
 
+test('a WebSocket that is refused otherwise: it is said how, and dialled again', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  let dials = 0;
+  callboard.onUpgrade = () => (dials++ === 0 ? 503 : 101);
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => void warnings.push(message);
+  const executor = await start(t, callboard, { random: () => 0, onWarning, onDispatch: () => undefined });
+  assert.equal(executor.connected, true);
+  assert.deepEqual(warnings, [`no connection to ${callboard.url}: it answered 503 to the WebSocket`]);
+});
+
+/** A mission that is paused, and whose executor is cut off. */
+async function pausedAndCut(t: Scope, callboard: Scripted) {
+  const called: string[] = [];
+  await start(t, callboard, {
+    random: () => 0,
+    onDispatch: (assigned) => void assigned.started(),
+    onPause: () => void called.push('pause'),
+    onResume: () => void called.push('resume'),
+  });
+  const id = await callboard.dispatch();
+  await callboard.said('mission.started');
+  callboard.push('mission.paused', id, { state: 'paused' });
+  await callboard.said('mission.paused');
+  callboard.sockets[0]?.terminate();
+  return { id, called };
+}
+
+test('what Callboard pushes as soon as the WebSocket is open counts', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const listen = callboard.listen.bind(callboard);
+  const { id, called } = await pausedAndCut(t, callboard);
+  callboard.listen = (ws) => {
+    listen(ws);
+    callboard.push('mission.resumed', id, { state: 'running', resumed_from: 'paused' });
+  };
+  await callboard.said('mission.resumed');
+  assert.deepEqual(called, ['pause', 'resume']);
+});
+
+test('an operator may resume a paused mission while its executor catches up; it is not said to be paused again', async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  let answer: (() => void) | undefined;
+  const { id, called } = await pausedAndCut(t, callboard);
+  callboard.answer = (request) =>
+    request.includes(id)
+      ? new Promise((resolve) => {
+          answer = () => resolve(undefined);
+        })
+      : undefined;
+  const goOn = await until(() => answer);
+  callboard.push('mission.resumed', id, { state: 'running', resumed_from: 'paused' });
+  await until(() => called.at(-1) === 'resume');
+  goOn();
+  await callboard.said('mission.resumed');
+  assert.equal(callboard.heard.filter(({ event }) => event === 'mission.paused').length, 1);
+});
+
 test("one that listens is dialled by Callboard's own dialler, and again after a cut", async (test) => {
   const t = inReverse(test);
   const registry = await createRegistry({ threads: 1 });
@@ -202,20 +263,29 @@ test('an onWarning that throws ends nothing: the executor comes back', async (te
 test('it is told that a Callboard elsewhere cannot reach a loopback address', async () => {
   const warnings: string[] = [];
   const elsewhere = 'http://callboard.invalid';
-  for (const [url, publicUrl] of [['http://localhost:1'], [elsewhere, 'http://executor.invalid'], [elsewhere]] as const)
+  for (const [url, listen] of [
+    ['http://localhost:1'],
+    [elsewhere, { publicUrl: 'http://executor.invalid' }],
+    [elsewhere],
+    [elsewhere, { host: '0.0.0.0' }],
+    [elsewhere, { host: '::' }],
+  ] as const)
     await assert.rejects(
       createExecutor({
         url,
         executorId: randomUUID(),
         name: 'sdk',
         signal: AbortSignal.abort(),
-        ...(publicUrl !== undefined && { listen: { publicUrl } }),
+        ...(listen !== undefined && { listen }),
         onDispatch: () => undefined,
-        onWarning: (message) => void warnings.push(message.replace(/:\d+/, '')),
+        onWarning: (message) => void warnings.push(message.replace(/:\d+:/, ':')),
       }),
       { name: 'AbortError' },
     );
-  assert.deepEqual(warnings, [
-    'Callboard is elsewhere and cannot reach http://127.0.0.1: set listen.host, and listen.publicUrl',
-  ]);
+  assert.deepEqual(
+    warnings,
+    ['127.0.0.1', '127.0.0.1', '[::1]'].map(
+      (host) => `Callboard is elsewhere and cannot reach http://${host}: set listen.host, and listen.publicUrl`,
+    ),
+  );
 });

@@ -83,6 +83,83 @@ test('pause, resume and abort, as an operator asks', async (test) => {
   assert.deepEqual(await history(server, id), ['started', 'paused', 'resumed']);
 });
 
+/** Answers the question that a mission has open. */
+async function answer(id: string, response: string): Promise<void> {
+  await inState(server, id, 'hitl-required');
+  const question = (await mission(server, id)).recent_events?.findLast(
+    ({ event }) => event === 'mission.hitl_required',
+  );
+  assert.ok(question?.event === 'mission.hitl_required');
+  const { hitl_id } = question.data;
+  assert.equal(await operate(server, id, 'hitl_response', { hitl_id, response }), 202);
+}
+
+test('a mission that is resumed instead of being answered asks again, after a pause and a suspension, too', async (test) => {
+  const t = inReverse(test);
+  let running: RunningMission | undefined;
+  let told: Promise<string> | undefined;
+  await start(t, server, {
+    onDispatch(assigned) {
+      running = assigned.started();
+      told = running.askHuman('Well?');
+    },
+    onResume: (resumed) => {
+      running = resumed;
+    },
+  });
+  const id = await dispatch(server);
+  const saw = (...names: string[]) =>
+    until(async () => (await history(server, id)).slice(-names.length).join() === names.join());
+  await inState(server, id, 'hitl-required');
+  assert.equal(await operate(server, id, 'resume'), 202);
+  await saw('hitl_required', 'hitl_required');
+  assert.equal(await operate(server, id, 'pause'), 202);
+  await saw('hitl_required', 'paused');
+  assert.equal(await operate(server, id, 'resume'), 202);
+  await saw('paused', 'resumed', 'hitl_required');
+  running?.suspend('checkpoint');
+  await inState(server, id, 'suspended');
+  assert.equal(await operate(server, id, 'resume'), 202);
+  await saw('suspended', 'resumed', 'hitl_required');
+  await answer(id, 'very well');
+  assert.equal(await told, 'very well');
+  running?.complete();
+  await inState(server, id, 'done');
+});
+
+test('who asks while the mission is paused does not have it go on, and asks once it is resumed', async (test) => {
+  const t = inReverse(test);
+  let running: RunningMission | undefined;
+  await start(t, server, {
+    onDispatch: (assigned) => {
+      running = assigned.started();
+    },
+  });
+  const id = await dispatch(server);
+  await inState(server, id, 'running');
+  assert.equal(await operate(server, id, 'pause'), 202);
+  await until(async () => (await history(server, id)).at(-1) === 'paused');
+  assert.ok(running);
+  const told = running.askHuman('Well?');
+  running.progress({ summary: 'nearly' });
+  await until(async () => (await history(server, id)).at(-1) === 'nearly');
+  assert.equal((await mission(server, id)).state, 'paused');
+  assert.equal(await operate(server, id, 'resume'), 202);
+  await answer(id, 'very well');
+  assert.equal(await told, 'very well');
+  running.complete();
+  await inState(server, id, 'done');
+  assert.deepEqual(await history(server, id), [
+    'started',
+    'paused',
+    'nearly',
+    'resumed',
+    'hitl_required',
+    'hitl_responded',
+    'completed',
+  ]);
+});
+
 test('an onDispatch that throws fails its mission; one that returns leaves it running', async (test) => {
   const t = inReverse(test);
   await start(t, server, {
@@ -130,7 +207,14 @@ test('what types cannot refuse, an error says', async (test) => {
     'mission is over: it was completed',
     'mission is over: it was completed',
   ]);
-  assert.deepEqual(await history(server, id), ['started', 'hitl_required', 'suspended', 'resumed', 'completed']);
+  assert.deepEqual(await history(server, id), [
+    'started',
+    'hitl_required',
+    'suspended',
+    'resumed',
+    'hitl_required',
+    'completed',
+  ]);
 });
 
 test('data that Callboard would drop is refused, so that no mission stays without its end', async (test) => {

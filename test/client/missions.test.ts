@@ -100,6 +100,32 @@ test('a dispatch of an ended id is a late repetition, or, where Callboard has fo
   await callboard.said('mission.completed', 2);
 });
 
+test("only Callboard's own word that it does not know a mission ends it, not any 404 on the way", async (test) => {
+  const t = inReverse(test);
+  const callboard = await scripted(t);
+  const ends: string[] = [];
+  await start(t, callboard, {
+    random: () => 0,
+    onDispatch: (assigned) => {
+      assigned.started();
+      assigned.signal.addEventListener('abort', () => ends.push(String(assigned.signal.reason)));
+    },
+  });
+  const id = await callboard.dispatch();
+  await callboard.said('mission.started');
+  let answers = 0;
+  callboard.answer = (request) =>
+    request.endsWith(`/missions/${id}`) && answers++ === 0 ? { status: 404, body: { error: 'not_found' } } : undefined;
+  callboard.sockets[0]?.terminate();
+  await until(() => answers === 2);
+  await until(() => callboard.sockets.length === 3);
+  callboard.states.delete(id);
+  callboard.sockets[2]?.terminate();
+  await until(() => ends.length === 1);
+  assert.match(ends[0] ?? '', /Callboard does not know it any more/);
+  assert.equal(answers, 3);
+});
+
 test('no more missions are taken than a resync, which is one frame, can list', async (test) => {
   const t = inReverse(test);
   const callboard = await scripted(t);

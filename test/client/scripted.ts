@@ -33,7 +33,7 @@ export class Scripted {
   /** What is answered instead. */
   answer: (request: string, body: string) => Response | Promise<Response> = () => undefined;
   /** What becomes of a WebSocket that is asked for: a status of HTTP. */
-  onUpgrade: (url: string) => 101 | 401 | 404 | Promise<101> = () => 101;
+  onUpgrade: (url: string) => 101 | 401 | 404 | 503 | Promise<101> = () => 101;
 
   /** @returns a mission's id, once the executor has taken it */
   async dispatch(mission_id: string = randomUUID()): Promise<string> {
@@ -80,7 +80,7 @@ export class Scripted {
     if (path === '/api/v1/hitl') return { status: 200, body: { questions: [] } };
     const id = path.split('/').at(-1) ?? '';
     const state = this.states.get(id);
-    if (state === undefined) return { status: 404, body: {} };
+    if (state === undefined) return { status: 404, body: { error: 'mission_not_found' } };
     return { status: 200, body: { state, recent_events: this.heard.filter((one) => one.mission_id === id) } };
   }
 }
