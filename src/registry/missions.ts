@@ -171,7 +171,7 @@ export class Missions<Kept> {
     return { missions, next: undefined };
   }
 
-  /** A mission's events from the store, oldest first; undefined if there is no such mission. */
+  /** A mission's events, oldest first, from the store where there is one; undefined if there is no such mission. */
   async history(missionId: string, after: number, limit: number): Promise<EventPage | undefined> {
     const entry = this.#directory.missions.get(missionId);
     const view = await this.#look(missionId, (seen) => seen)?.later();

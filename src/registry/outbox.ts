@@ -12,8 +12,8 @@ export class Outbox<Kept> {
   readonly #system: System;
   readonly #directory: Directory;
   readonly #actors: ExecutorActors<Kept>;
-  /** What a thread that is far behind did not take: in order, for when it has caught up. */
-  #refused: { executorId: string; message: ExecutorMessage<Kept> }[] = [];
+  /** By thread that is far behind: what it did not take, in order, for when it has caught up. */
+  readonly #refused = new Map<number, { executorId: string; message: ExecutorMessage<Kept> }[]>();
   /** By mission: what was decided about it here and no report has confirmed. */
   readonly #decided = new Map<string, { executorId: string; message: ExecutorMessage<Kept> }>();
   /** By executor that left with live missions: what tells its actor. */
@@ -23,16 +23,21 @@ export class Outbox<Kept> {
     this.#system = system;
     this.#directory = directory;
     this.#actors = actors;
-    system.onDrain(() => {
-      for (const { executorId, message } of this.#refused.splice(0)) this.send(executorId, message);
+    system.onDrain((thread) => {
+      const refused = this.#refused.get(thread) ?? [];
+      this.#refused.delete(thread);
+      for (const { executorId, message } of refused) this.send(executorId, message);
     });
   }
 
   /** Tells an executor's actor, now or as soon as its thread takes it; nobody, where nothing is known of the executor. */
   send(executorId: string, message: ExecutorMessage<Kept>): void {
     if (!this.#directory.knows(executorId)) return;
-    if (this.#refused.length > 0 || !this.#system.tell(this.#actors.ref(executorId), message))
-      this.#refused.push({ executorId, message });
+    const ref = this.#actors.ref(executorId);
+    const thread = this.#system.threadOf(ref) ?? 0;
+    const refused = this.#refused.get(thread);
+    if (refused !== undefined) refused.push({ executorId, message });
+    else if (!this.#system.tell(ref, message)) this.#refused.set(thread, [{ executorId, message }]);
   }
 
   /** As `send`, for what a report will confirm. */
@@ -63,7 +68,11 @@ export class Outbox<Kept> {
   release(executorId: string): void {
     if (this.#directory.knows(executorId)) return;
     this.#departed.delete(executorId);
-    if (this.#refused.length > 0) this.#refused = this.#refused.filter((refused) => refused.executorId !== executorId);
+    for (const [thread, refused] of this.#refused)
+      this.#refused.set(
+        thread,
+        refused.filter((one) => one.executorId !== executorId),
+      );
     this.#actors.stop(executorId);
   }
 

@@ -79,9 +79,10 @@ const protocol = new WebSocketServer({ noServer: true, clientTracking: false, ..
 
 /** The far end of a socket. */
 class SocketStream extends Duplex {
-  readonly #send: (message: SocketMessage) => void;
+  readonly #send: (message: SocketMessage) => boolean;
 
-  constructor(send: (message: SocketMessage) => void) {
+  /** @param send @returns whether it was taken */
+  constructor(send: (message: SocketMessage) => boolean) {
     super();
     this.#send = send;
   }
@@ -90,9 +91,10 @@ class SocketStream extends Duplex {
     // Bytes are pushed when they come.
   }
 
-  override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
-    this.#send(chunk);
-    done();
+  override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error) => void): void {
+    // What has a gap is worth nothing.
+    if (this.#send(chunk)) done();
+    else done(new Error('the calling thread is too far behind'));
   }
 
   override _final(done: () => void): void {
@@ -139,7 +141,7 @@ const connection: Behaviour<ConnectionInput, Connection, ConnectionStart> = {
   name: 'connection',
   mailbox: { limit: 100_000, overflow: 'refuse' },
   start({ executor, reject, socket, peer, pingInterval = PING_INTERVAL }, context) {
-    const stream = new SocketStream((message) => void context.tell(socket, message));
+    const stream = new SocketStream((message) => context.tell(socket, message));
     // ws reports protocol errors on the WebSocket; those of a stream that is gone concern nobody.
     stream.on('error', () => undefined);
     stream.on('close', () => context.stop(context.self));

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Ref } from '#src/actor/index.js';
+import type blocking from '#test/blocking-actor.js';
+import { blockingModule } from '#test/blocking-actor.js';
 import type hungry from '#test/server/hungry-actor.js';
 import { hungryModule } from '#test/server/hungry-actor.js';
 import { dial, executorOn, inState, mission, post, send, serve, until } from './helpers.js';
@@ -71,4 +73,31 @@ test('a thread that runs out of memory: the other serves on, its own executors g
   await inState(server, 'paused', 'done');
   assert.deepEqual(states, ['running done', 'paused running', 'paused done']);
   assert.equal((await server.registry.get(first.executorId))?.active_mission_count, 1);
+});
+
+test('a thread that takes nothing in any more holds up its own executors only, and misses nothing', async (t) => {
+  const server = await serve(t, { threads: 2 });
+  const { supervisor } = server.registry;
+  const { system, missions } = supervisor;
+  const free = await executorOn(t, server, 0);
+  const held = await executorOn(t, server, 1);
+  const wake = new Int32Array(new SharedArrayBuffer(4));
+  const ref = system.spawnOnThread<typeof blocking>(blockingModule, wake, { thread: 1 });
+  await system.settle();
+  system.tell(ref, 'block');
+  const { executorId } = held;
+  const data = { summary: 'x'.repeat(1_000_000) };
+  const ts = new Date().toISOString();
+  const text = JSON.stringify({ event: 'mission.progress', executor_id: executorId, mission_id: 'nobody', ts, data });
+  // As much as its lane takes at most.
+  while (system.tell(supervisor.executor(executorId), { type: 'frame', text })) system.flush();
+  missions.create('held', executorId, 'queued');
+  await server.registry.assignMission('free', free.executorId);
+  free.event('mission.started', 'free', { state: 'running' });
+  await inState(server, 'free', 'running');
+  Atomics.store(wake, 0, 1);
+  Atomics.notify(wake, 0);
+  await until(() => !system.saturated(1));
+  held.event('mission.started', 'held', { state: 'running' });
+  await inState(server, 'held', 'running');
 });
