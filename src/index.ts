@@ -5,3 +5,4 @@ export { type AsyncExecutorRegistry, createRegistry, type RegistryOptions } from
 export { ExecutorRegistry, type ExecutorRegistryOptions, executorRegistry } from './registry/executor-registry.js';
 export { resolveExecutorIdentityStorePath } from './registry/identity-path.js';
 export { type CallboardServer, createServer, type ServerOptions } from './server/index.js';
+export { StorageError } from './store/storage-error.js';

@@ -244,7 +244,7 @@ async function accepted(
 }
 
 const storageDetail = ({ message }: StorageError): string =>
-  `${message} What was asked may hold until a restart, and no longer: ask again when /readyz says "ready"`;
+  `${message} What was asked may have been done, and hold until a restart and no longer: when /readyz says "ready", see what became of it`;
 
 /** @returns whether a bearer was sent; throws if it was, and is wrong */
 function checkBearer(c: Context<Node>, isRight: (token: string) => boolean): boolean {
