@@ -1,23 +1,22 @@
-/** A proxy in front of a server of the contract: it loses one frame of an executor on the way. */
+/** A proxy in front of a server of the contract: it loses one event of an executor on the way. */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { portOf } from '#bench/executors.js';
 
 export interface DroppingProxy {
   readonly url: URL;
-  /** Frames lost so far. */
+  /** Events lost so far. */
   readonly lost: number;
   close(): void;
 }
 
-/** @param victim which frame is lost, counted from 1 over all connections; 0 loses none */
+/** @param victim which `mission.progress` event is lost, counted from 1 over all connections; 0 loses none */
 export async function startDroppingProxy(target: URL, victim: number): Promise<DroppingProxy> {
   const sockets = new Set<Socket>();
-  let frames = 0;
+  let events = 0;
   let lost = 0;
-  const keeps = () => {
-    frames++;
-    if (frames !== victim) return true;
+  const keeps = (text: string): boolean => {
+    if (!text.includes('"mission.progress"') || ++events !== victim) return true;
     lost++;
     return false;
   };
@@ -47,18 +46,26 @@ export async function startDroppingProxy(target: URL, victim: number): Promise<D
   };
 }
 
-/** Passes on the frames that `keeps` keeps; all but text frames, such as pings, always pass. */
-function forwardFrames(client: Socket, upstream: Socket, keeps: () => boolean): void {
+/** Passes on the frames whose text `keeps` keeps; all but text frames, such as pings, always pass. */
+function forwardFrames(client: Socket, upstream: Socket, keeps: (text: string) => boolean): void {
   let pending = Buffer.alloc(0);
   client.on('data', (chunk: Buffer) => {
     pending = Buffer.concat([pending, chunk]);
     for (let size = frameSize(pending); size <= pending.length; size = frameSize(pending)) {
-      const isText = ((pending[0] ?? 0) & 0x0f) === 1;
-      if (!isText || keeps()) upstream.write(pending.subarray(0, size));
+      const frame = pending.subarray(0, size);
+      const isText = ((frame[0] ?? 0) & 0x0f) === 1;
+      if (!isText || keeps(textOf(frame))) upstream.write(frame);
       pending = pending.subarray(size);
     }
   });
   client.on('end', () => upstream.end());
+}
+
+/** The text of a masked frame. */
+function textOf(frame: Buffer): string {
+  const start = ((frame[1] ?? 0) & 0x7f) === 126 ? 8 : 6;
+  const mask = frame.subarray(start - 4, start);
+  return Buffer.from(frame.subarray(start).map((byte, at) => byte ^ (mask[at % 4] ?? 0))).toString();
 }
 
 /** The size of the masked frame that begins here (RFC 6455, section 5.2), at most 64 KiB; infinite while not yet known. */

@@ -21,7 +21,7 @@ test('objects arrive as structuredClone copies them, flat or not, however many k
     fc.double(),
     fc.constantFrom(null, undefined, true, -0, Number.NaN, 2n ** 70n),
     fc.record({ deep: fc.integer() }),
-    fc.date(),
+    fc.date({ noInvalidDate: true }), // No invalid one equals another.
   );
   const object = fc
     .array(fc.tuple(name, value), { maxLength: 6 })
