@@ -209,8 +209,8 @@ export class Connection {
     if (this.#socket === socket) this.#socket = undefined;
     await opening;
     if (code === DEREGISTERED && reason === BY_OPERATOR) return onDeleted();
-    // It was deregistered, or it is unknown.
-    if (code === DEREGISTERED || code === BAD_TOKEN) this.#isRegistered = false;
+    // It was deregistered, or it is unknown; unless it has been dialled since.
+    if ((code === DEREGISTERED || code === BAD_TOKEN) && this.#dialled === undefined) this.#isRegistered = false;
     // Two processes with one identity are not to take the place of each other as fast as they can.
     if (code === REPLACED) this.#failures = REPLACED_FAILURES;
     const guess = code === REPLACED && !listens ? ': does another process have the same identity?' : '';

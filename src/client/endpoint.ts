@@ -48,7 +48,7 @@ export class Endpoint {
     const address = this.#http.address();
     if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
     // Where it listens on every address, nobody can be told all: whoever is on this machine needs but one.
-    const name = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+    const name = { '0.0.0.0': '127.0.0.1', '::': '::1' }[address.address] ?? host;
     return `http://${name.includes(':') ? `[${name}]` : name}:${address.port}`;
   }
 

@@ -148,11 +148,12 @@ class Client implements Executor, MissionHost {
   // What missions need.
 
   say(missionId: string, event: MissionEventName, data: object): void {
-    checkData(event, data);
-    const ts = this.#timestamp();
-    const text = JSON.stringify({ event, executor_id: this.id, mission_id: missionId, ts, data });
-    if (Buffer.byteLength(text) > MAX_SIZE) throw new RangeError(`an event may have ${MAX_SIZE} bytes`);
+    const { ts, text } = this.#envelope(missionId, event, data);
     this.#outgoing.add(missionId, event, ts, text);
+  }
+
+  check(missionId: string, event: MissionEventName, data: object): void {
+    this.#envelope(missionId, event, data);
   }
 
   isWaiting(missionId: string, event: MissionEventName): boolean {
@@ -335,6 +336,14 @@ class Client implements Executor, MissionHost {
     // A resync has suspended missions resumed, though nobody asked for it: they stay suspended, and say so again.
     if (pushed.event === 'mission.resumed' && pushed.wasSuspended && !this.#settled) return;
     this.#missions.get(pushed.missionId)?.receive(pushed);
+  }
+
+  #envelope(missionId: string, event: MissionEventName, data: object): { ts: string; text: string } {
+    checkData(event, data);
+    const ts = this.#timestamp();
+    const text = JSON.stringify({ event, executor_id: this.id, mission_id: missionId, ts, data });
+    if (Buffer.byteLength(text) > MAX_SIZE) throw new RangeError(`an event may have ${MAX_SIZE} bytes`);
+    return { ts, text };
   }
 
   /** RFC 3339; within a millisecond, further digits tell events apart. */

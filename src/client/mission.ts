@@ -8,8 +8,10 @@ import type { AssignedMission, ExecutorOptions, RunningMission, SuspendedMission
 /** What a mission needs of its executor. */
 export interface MissionHost {
   readonly options: ExecutorOptions;
-  /** Sends an event. */
+  /** Sends an event. @throws TypeError, RangeError if Callboard would not take it */
   say(missionId: string, event: MissionEventName, data: object): void;
+  /** Throws what `say` would. */
+  check(missionId: string, event: MissionEventName, data: object): void;
   /** Whether such an event is still to be sent. */
   isWaiting(missionId: string, event: MissionEventName): boolean;
   /** Whether progress has to be refused. */
@@ -31,7 +33,7 @@ const LATEST = Date.UTC(9999, 11, 31);
 
 interface PendingQuestion {
   readonly data: { readonly hitl_id: string };
-  /** Whether it was said; else it is to be once the mission is not paused any more. */
+  /** Whether Callboard waits for its answer; else it is to be asked once nothing holds the mission any more. */
   readonly isAsked: boolean;
   /** Milliseconds for an answer, each time that it is asked. Infinity: as many as it takes. */
   readonly span: number;
@@ -83,8 +85,8 @@ export class Mission {
   receive(pushed: Pushed): void {
     if (pushed.event === 'mission.hitl_responded') this.#answer(pushed.hitlId, pushed.response);
     else if (pushed.event === 'mission.aborted') void this.abort('an operator aborted it', true);
-    else if (pushed.event === 'mission.paused') this.#queue(() => this.#pause());
-    else this.#queue(() => this.#resume());
+    else if (pushed.event === 'mission.resumed') this.#queue(() => this.#resume(pushed.wasSuspended));
+    else this.#queue(() => this.#pause());
   }
 
   /** The id of the question that it waits for an answer to; undefined: none, or one that is still to be sent. */
@@ -95,16 +97,15 @@ export class Mission {
 
   /**
    * After a resync, by which Callboard takes it to run: says again that it does not, unless that is still to come. A
-   * question that is not open any more was answered, and the answer was lost: it is asked again, with as much time as at
-   * first, for the time that it had may be over, and a human did answer in it.
+   * question that is not open any more was answered, and the answer was lost, or an operator has resumed the mission: it
+   * is asked again, with as much time as at first, for the time that it had may be over, and a human did answer in it.
    * @param open the ids of the questions that are open
    */
   restate(open: ReadonlySet<string>): void {
     if (this.#over !== undefined) return;
     const { asked } = this;
-    const isLost = asked !== undefined && !open.has(asked);
-    if (isLost && this.#question !== undefined) this.#put(this.#question);
-    if (this.#hold !== undefined && (isLost || !this.#host.isWaiting(this.id, this.#hold.event)))
+    if (asked !== undefined && !open.has(asked)) this.#askAgain();
+    if (this.#hold !== undefined && !this.#host.isWaiting(this.id, this.#hold.event))
       this.#host.say(this.id, this.#hold.event, this.#hold.data);
   }
 
@@ -229,29 +230,29 @@ export class Mission {
     const data = { hitl_id: randomUUID(), prompt, ...(context !== undefined && { context }) };
     const span = expiresAt === undefined ? Number.POSITIVE_INFINITY : expiresAt.getTime() - this.#host.now();
     const question = { data, isAsked: false, span, answer: resolve, reject, cancelLook: () => undefined };
-    // It would have Callboard take a paused mission to go on.
-    if (this.#paused) this.#question = question;
+    if (this.#hold === undefined) this.#put(question, expiresAt?.getTime());
     else {
-      this.#put(question, expiresAt?.getTime());
-      this.#hold = undefined;
+      // It would have Callboard take a paused mission to go on. What is wrong with it is told now.
+      this.#host.check(this.id, 'mission.hitl_required', askedAs(question, expiresAt?.getTime()));
+      this.#question = question;
     }
     return promise;
   }
 
   /** Asks it, or asks it again. @param expires milliseconds since the epoch. Default: its span from now on */
   #put(question: PendingQuestion, expires = this.#host.now() + question.span): void {
-    const expiry = expires !== Number.POSITIVE_INFINITY && {
-      expires_at: new Date(Math.min(expires, LATEST)).toISOString(),
-    };
-    this.#host.say(this.id, 'mission.hitl_required', { ...question.data, ...expiry });
+    this.#host.say(this.id, 'mission.hitl_required', askedAs(question, expires));
     question.cancelLook();
-    const cancelLook = expiry ? this.#host.lookFrom(this.id, expires) : () => undefined;
+    const cancelLook = Number.isFinite(expires) ? this.#host.lookFrom(this.id, expires) : () => undefined;
     this.#question = { ...question, isAsked: true, cancelLook };
   }
 
-  /** The mission was resumed, so that Callboard waits for no answer: what the program waits for is asked anew. */
+  /** Callboard waits for no answer: what the program waits for is asked anew, at once or once nothing holds the mission. */
   #askAgain(): void {
-    if (this.#question !== undefined && !this.#paused) this.#put(this.#question);
+    if (this.#question === undefined) return;
+    this.#question.cancelLook();
+    this.#question = { ...this.#question, isAsked: false };
+    if (this.#hold === undefined) this.#put(this.#question);
   }
 
   #end(event: 'mission.completed' | 'mission.failed', data: object): void {
@@ -301,7 +302,8 @@ export class Mission {
     this.#hold = { event, data };
   }
 
-  async #resume(): Promise<void> {
+  /** @param wasSuspended whether Callboard took it to be suspended until then */
+  async #resume(wasSuspended: boolean): Promise<void> {
     const suspended = this.#handle;
     if (this.#over !== undefined) return;
     if ('checkpointId' in suspended) {
@@ -314,20 +316,22 @@ export class Mission {
     const running = this.#running;
     if (!this.#paused) {
       // An operator had it run on instead of answering.
-      if (this.asked !== undefined) this.#askAgain();
+      if (!wasSuspended && this.asked !== undefined) this.#askAgain();
       return;
     }
+    this.#hold = undefined;
     if (running !== undefined)
       await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));
     if (this.#over !== undefined || this.#running !== running) return;
     this.#paused = false;
-    this.#hold = undefined;
     this.#host.say(this.id, 'mission.resumed', { state: 'running', resumed_from: 'paused' });
     this.#askAgain();
   }
 
   #queue(act: () => Promise<void>): void {
-    this.#turn = this.#turn.then(act);
+    this.#turn = this.#turn
+      .then(act)
+      .catch((error: unknown) => this.#host.warn(`mission ${this.id}: ${messageOf(error)}`));
   }
 
   /** Calls one of the program's functions, which may throw. */
@@ -339,6 +343,12 @@ export class Mission {
       return undefined;
     }
   }
+}
+
+/** The data of a question. @param expires milliseconds since the epoch; undefined or Infinity: never */
+function askedAs({ data }: PendingQuestion, expires = Number.POSITIVE_INFINITY): object {
+  if (expires === Number.POSITIVE_INFINITY) return data;
+  return { ...data, expires_at: new Date(Math.min(expires, LATEST)).toISOString() };
 }
 
 function withResolvers() {

@@ -75,7 +75,7 @@ export type ExecutorOptions = Identity & {
   readonly a2aInstanceId?: string;
   /**
    * Where it takes dispatches. Default: any free port of 127.0.0.1, and the URL that follows from that, which only a
-   * Callboard on the same machine can reach.
+   * Callboard on the same machine can reach; so it is with a `host` that means every address, unless `publicUrl` is given.
    */
   readonly listen?: { readonly host?: string; readonly port?: number; readonly publicUrl?: string };
   /** Whether it dials Callboard's WebSocket, or waits to be dialled where it takes dispatches. Default: `dial`. */
@@ -101,7 +101,10 @@ export type ExecutorOptions = Identity & {
    * it was suspended, it is called right after `started()` or `resumed()`, unless it was resumed meanwhile.
    */
   readonly onPause?: (mission: RunningMission) => unknown;
-  /** Goes on with the work; `mission.resumed` is sent once it resolves. */
+  /**
+   * Goes on with the work; `mission.resumed` is sent once it resolves. Whatever else operators want of the mission, but for
+   * answers and an abort, waits for that, as it does for `onPause`.
+   */
   readonly onResume?: (mission: RunningMission, resumed: ResumedFrom) => unknown;
   /** Ends the work, of which `signal` has told already; `mission.aborted` is sent once it resolves. */
   readonly onAbort?: (mission: Pick<RunningMission, 'id' | 'dispatch' | 'signal'>) => unknown;

@@ -140,6 +140,8 @@ test('who asks while the mission is paused does not have it go on, and asks once
   assert.equal(await operate(server, id, 'pause'), 202);
   await until(async () => (await history(server, id)).at(-1) === 'paused');
   assert.ok(running);
+  assert.throws(() => running?.askHuman(''), TypeError);
+  assert.throws(() => running?.askHuman('Well?', { expiresAt: new Date(Number.NaN) }), RangeError);
   const told = running.askHuman('Well?');
   running.progress({ summary: 'nearly' });
   await until(async () => (await history(server, id)).at(-1) === 'nearly');
@@ -158,6 +160,22 @@ test('who asks while the mission is paused does not have it go on, and asks once
     'hitl_responded',
     'completed',
   ]);
+});
+
+test('onPause and onResume may wait for an answer', async (test) => {
+  const t = inReverse(test);
+  const answers: string[] = [];
+  const ask = async (running: RunningMission): Promise<void> => void answers.push(await running.askHuman('Now?'));
+  await start(t, server, { onDispatch: (assigned) => void assigned.started(), onPause: ask, onResume: ask });
+  const id = await dispatch(server);
+  await inState(server, id, 'running');
+  assert.equal(await operate(server, id, 'pause'), 202);
+  await answer(id, 'pause');
+  await until(async () => (await history(server, id)).at(-1) === 'paused');
+  assert.equal(await operate(server, id, 'resume'), 202);
+  await answer(id, 'go on');
+  await until(async () => (await history(server, id)).at(-1) === 'resumed');
+  assert.deepEqual(answers, ['pause', 'go on']);
 });
 
 test('an onDispatch that throws fails its mission; one that returns leaves it running', async (test) => {
