@@ -85,8 +85,11 @@ export class Mission {
   receive(pushed: Pushed): void {
     if (pushed.event === 'mission.hitl_responded') this.#answer(pushed.hitlId, pushed.response);
     else if (pushed.event === 'mission.aborted') void this.abort('an operator aborted it', true);
-    else if (pushed.event === 'mission.resumed') this.#queue(() => this.#resume(pushed.wasSuspended));
-    else this.#queue(() => this.#pause());
+    else if (pushed.event === 'mission.resumed') {
+      // An operator had it run on instead of answering. Not in its turn: what goes before may wait for the answer.
+      if (!pushed.wasSuspended && this.#hold === undefined && this.asked !== undefined) this.#askAgain();
+      this.#queue(() => this.#resume());
+    } else this.#queue(() => this.#pause());
   }
 
   /** The id of the question that it waits for an answer to; undefined: none, or one that is still to be sent. */
@@ -302,8 +305,7 @@ export class Mission {
     this.#hold = { event, data };
   }
 
-  /** @param wasSuspended whether Callboard took it to be suspended until then */
-  async #resume(wasSuspended: boolean): Promise<void> {
+  async #resume(): Promise<void> {
     const suspended = this.#handle;
     if (this.#over !== undefined) return;
     if ('checkpointId' in suspended) {
@@ -314,11 +316,7 @@ export class Mission {
       return;
     }
     const running = this.#running;
-    if (!this.#paused) {
-      // An operator had it run on instead of answering.
-      if (!wasSuspended && this.asked !== undefined) this.#askAgain();
-      return;
-    }
+    if (!this.#paused) return;
     this.#hold = undefined;
     if (running !== undefined)
       await this.#call('onResume', () => this.#host.options.onResume?.(running, { from: 'paused' }));

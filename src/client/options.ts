@@ -102,8 +102,9 @@ export type ExecutorOptions = Identity & {
    */
   readonly onPause?: (mission: RunningMission) => unknown;
   /**
-   * Goes on with the work; `mission.resumed` is sent once it resolves. Whatever else operators want of the mission, but for
-   * answers and an abort, waits for that, as it does for `onPause`.
+   * Goes on with the work; `mission.resumed` is sent once it resolves, and then a question is asked that waits for that: it
+   * is not to wait for one that was asked before. Whatever else operators want of the mission, but for answers and an abort,
+   * waits for it, as it does for `onPause`.
    */
   readonly onResume?: (mission: RunningMission, resumed: ResumedFrom) => unknown;
   /** Ends the work, of which `signal` has told already; `mission.aborted` is sent once it resolves. */

@@ -176,6 +176,16 @@ test('onPause and onResume may wait for an answer', async (test) => {
   await answer(id, 'go on');
   await until(async () => (await history(server, id)).at(-1) === 'resumed');
   assert.deepEqual(answers, ['pause', 'go on']);
+  // Resumed instead of answered: it is asked again, for the pause waits for it, and the resume for the pause.
+  assert.equal(await operate(server, id, 'pause'), 202);
+  await inState(server, id, 'hitl-required');
+  assert.equal(await operate(server, id, 'resume'), 202);
+  await until(async () => (await history(server, id)).slice(-2).join() === 'hitl_required,hitl_required');
+  await answer(id, 'pause again');
+  await until(async () => (await history(server, id)).slice(-2).join() === 'paused,hitl_required');
+  await answer(id, 'go on again');
+  await until(async () => (await history(server, id)).at(-1) === 'resumed');
+  assert.deepEqual(answers.slice(2), ['pause again', 'go on again']);
 });
 
 test('an onDispatch that throws fails its mission; one that returns leaves it running', async (test) => {
